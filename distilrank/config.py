@@ -1,0 +1,151 @@
+"""The config: checked against its schema and itself, with sentences that say what to write.
+
+Only light imports: Snakemake reads this module every time it plans.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from distilrank.engines import engine_names, make_engine
+
+SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
+# JSON schema takes 100.0 for a whole number; Python's range and a folder's name do not.
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+_CATALOGUES = ("datasets", "teachers", "students", "recipes")
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Check a whole config before any job starts.
+
+    Raises:
+        ValueError: one sentence with the key, what was found and what would be right.
+    """
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    errors = _Validator(schema).iter_errors(_with_string_keys(config))
+    first = min(errors, key=lambda error: len(list(error.absolute_path)), default=None)
+    if first is not None:
+        raise ValueError(_sentence(first))
+    for catalogue in _CATALOGUES:
+        _check_names(f"run.{catalogue}", config["run"][catalogue], config[catalogue])
+    for name in config["run"]["datasets"]:
+        _check_dataset(name, config["datasets"][name], config["run"]["folds"])
+    for name in config["run"]["recipes"]:
+        _check_layers(name, config)
+    _check_sparsities(config["run"]["sparsities"])
+    _check_timing(config)
+
+
+def per_mille(sparsity: float) -> int:
+    """The sparsity as it stands in file names: 0.987 is 987."""
+    return round(sparsity * 1000)
+
+
+def _with_string_keys(value: Any) -> Any:
+    """YAML allows numbers as keys and JSON schema does not: ``1:`` becomes ``"1"``."""
+    if isinstance(value, Mapping):
+        return {str(key): _with_string_keys(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_string_keys(item) for item in value]
+    return value
+
+
+def _sentence(error: jsonschema.ValidationError) -> str:
+    path = ".".join(str(part) for part in error.absolute_path)
+    here = f"config key '{path}'" if path else "the config"
+    known = list(error.schema.get("properties", {}))
+    match error.validator:
+        case "additionalProperties" if known:
+            extra = next(key for key in error.instance if key not in known)
+            return f"{here} has the unknown key '{extra}': {suggestion(extra, known)}"
+        case "required":
+            missing = next(key for key in error.validator_value if key not in error.instance)
+            about = error.schema["properties"].get(missing, {}).get("description", "")
+            return f"{here} lacks the key '{missing}'{': ' if about else ''}{about}"
+        case "oneOf" | "anyOf" | "pattern" | "type" | "propertyNames":
+            about = error.schema.get("description", error.message)
+            return f"{here} is {_shown(error.instance)}, expected: {about}"
+        case _:
+            about = error.schema.get("description")
+            return f"{here} is wrong: {error.message}" + (f"; expected: {about}" if about else "")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def suggestion(found: str, known: Iterable[str]) -> str:
+    """What to write in place of ``found``: the nearest known name, then all of them."""
+    known = sorted(str(name) for name in known)
+    near = difflib.get_close_matches(str(found), known, n=1)
+    meant = f"did you mean '{near[0]}'? " if near else ""
+    return f"{meant}known are {', '.join(known)}"
+
+
+def _check_names(key: str, names: Iterable[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"config key '{key}' names unknown '{name}': {suggestion(name, known)}"
+            )
+
+
+def _check_dataset(name: str, dataset: Mapping[str, Any], folds: list[int]) -> None:
+    if "vali" not in dataset["files"] and "vali_share" not in dataset:
+        raise ValueError(
+            f"config key 'datasets.{name}' has neither files.vali nor vali_share: name a "
+            "vali file, or set a share of the train queries aside, such as vali_share: 0.2"
+        )
+    if not set(folds) & set(dataset["folds"]):
+        raise ValueError(
+            f"config key 'run.folds' is {folds} and the data set '{name}' has none of them: "
+            f"it has {dataset['folds']}"
+        )
+
+
+def _check_layers(recipe: str, config: Mapping[str, Any]) -> None:
+    for student in config["run"]["students"]:
+        layers = len(config["students"][student]) + 1
+        for layer in config["recipes"][recipe]["prune"]["layers"]:
+            if layer > layers:
+                raise ValueError(
+                    f"config key 'recipes.{recipe}.prune.layers' names layer {layer}: student "
+                    f"'{student}' has layers 1 to {layers}"
+                )
+
+
+def _check_sparsities(sparsities: Iterable[float]) -> None:
+    for sparsity in sparsities:
+        if abs(sparsity * 1000 - per_mille(sparsity)) > 1e-6:
+            raise ValueError(
+                f"config key 'run.sparsities' holds {sparsity}, expected whole thousandths such as "
+                f"{min(per_mille(sparsity), 999) / 1000}: file names hold no more digits"
+            )
+
+
+def _check_timing(config: Mapping[str, Any]) -> None:
+    timing, engines = config["timing"], config["run"]["engines"]
+    if timing["headline_batch"] not in timing["batches"]:
+        raise ValueError(
+            f"config key 'timing.headline_batch' is {timing['headline_batch']}, "
+            f"expected one of timing.batches: {timing['batches']}"
+        )
+    _check_names("run.engines", engines, engine_names())
+    reference = timing["reference_engine"]
+    _check_names("timing.reference_engine", [reference], engines)
+    forest_engines = [name for name in engines if make_engine(name).kind == "forest"]
+    if reference not in forest_engines:
+        raise ValueError(
+            f"config key 'timing.reference_engine' is '{reference}', which scores no forests; "
+            f"expected one of {', '.join(forest_engines)}"
+        )

@@ -1,0 +1,50 @@
+"""Which library files a script rests on, so that an edit reruns what it changes and no more."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+# What a job says is no part of what it computes.
+_IGNORED = {"distilrank.logs"}
+
+
+def library_files(script: Path) -> list[str]:
+    """The files of this package that ``script`` imports, directly or through others.
+
+    Imports inside functions count. Importing a folder of plug-ins, such as the engines, counts
+    as importing all of it, since a registry loads its modules by name.
+    """
+    found: set[Path] = set()
+    pending = [script]
+    while pending:
+        for path in _imports(pending.pop()):
+            if path not in found:
+                found.add(path)
+                pending.append(path)
+    return sorted(str(path) for path in found)
+
+
+@cache
+def _imports(path: Path) -> frozenset[Path]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(file for name in names - _IGNORED for file in _files(name))
+
+
+def _files(name: str) -> list[Path]:
+    package, *parts = name.split(".")
+    if package != _PACKAGE.name or not parts:
+        return []
+    module = _PACKAGE.joinpath(*parts)
+    if module.is_dir():
+        return list(module.glob("*.py"))
+    # A module inside a folder of plug-ins brings its siblings with it.
+    if module.with_suffix(".py").exists():
+        return list(module.parent.glob("*.py")) if len(parts) > 1 else [module.with_suffix(".py")]
+    return []

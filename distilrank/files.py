@@ -1,0 +1,67 @@
+"""Files are written under a temporary name and renamed, so that a half-written one is never found.
+
+Everything the project stores is JSON, CSV, ``.npy`` without objects, or safetensors: formats that
+are safe to open when they come from a stranger.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it to ``path`` if the block succeeds.
+
+    The file is flushed to disk before the rename, so that a crash leaves the old file or the
+    new one. If the block raises, the temporary file is removed and ``path`` is untouched.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix is kept: matplotlib and numpy choose the format, or add a suffix, by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike, value: Mapping[str, Any]) -> None:
+    """Write ``value`` as JSON with sorted keys; NaN and infinity raise ``ValueError``."""
+    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False, default=_plain)
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike) -> dict[str, Any]:
+    """Read one JSON object; ``ValueError`` names the file where it is not one."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not JSON ({error}). Delete it and run again.") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} holds a JSON {type(value).__name__}, expected an object.")
+    return value
+
+
+def write_array(path: str | os.PathLike, array: np.ndarray) -> None:
+    """Write one ``.npy`` file; object arrays raise ``ValueError``."""
+    with replacing(path) as temporary:
+        np.save(temporary, array, allow_pickle=False)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars and arrays as the plain numbers and lists that JSON knows."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")

@@ -1,0 +1,93 @@
+"""One in-memory forest of regression trees, whatever file it came from."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One binary regression tree in arrays.
+
+    A row goes left at node ``n`` where ``row[feature[n]] <= threshold[n]``. Children that are
+    negative are leaves: ``~child`` is the leaf's index. A tree of one leaf has no nodes.
+
+    Attributes:
+        feature: (nodes,) int32, the column each node looks at.
+        threshold: (nodes,) float64.
+        left, right: (nodes,) int32, a node's index or ``~leaf``.
+        value: (leaves,) float64, each leaf's contribution to the score.
+    """
+
+    feature: np.ndarray
+    threshold: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    value: np.ndarray
+
+    @property
+    def leaves(self) -> int:
+        return len(self.value)
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """Leaf values for ``rows``, (documents, features) of any float type; float64."""
+        if not len(self.feature):
+            return np.full(len(rows), self.value[0])
+        node = np.zeros(len(rows), dtype=np.int64)
+        active = np.arange(len(rows))
+        while active.size:
+            at = node[active]
+            goes_left = rows[active, self.feature[at]] <= self.threshold[at]
+            node[active] = np.where(goes_left, self.left[at], self.right[at])
+            active = active[node[active] >= 0]
+        return self.value[~node]
+
+
+@dataclass(frozen=True)
+class Forest:
+    """An additive ensemble: a row's score is the sum of its trees' values.
+
+    Attributes:
+        trees: the trees in boosting order.
+        n_features: the width of the rows the forest scores.
+        source: the file it was read from, for engines that load the file themselves.
+    """
+
+    trees: tuple[Tree, ...]
+    n_features: int
+    source: Path | None = field(default=None, compare=False)
+
+    @property
+    def max_leaves(self) -> int:
+        return max((tree.leaves for tree in self.trees), default=0)
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """Reference scores: plain NumPy, float64 sums in boosting order. Slow and obvious.
+
+        Args:
+            rows: (documents, n_features) floats.
+
+        Returns:
+            (documents,) float64.
+
+        Raises:
+            ValueError: if the rows have another width.
+        """
+        check_width(rows, self.n_features)
+        scores = np.zeros(len(rows))
+        for tree in self.trees:
+            scores += tree.predict(rows)
+        return scores
+
+    def thresholds(self) -> list[np.ndarray]:
+        """Per feature the sorted distinct split thresholds, float64; empty where unused."""
+        features = np.concatenate([tree.feature for tree in self.trees] or [np.empty(0, np.int32)])
+        values = np.concatenate([tree.threshold for tree in self.trees] or [np.empty(0)])
+        return [np.unique(values[features == column]) for column in range(self.n_features)]
+
+
+def check_width(rows: np.ndarray, n_features: int) -> None:
+    """Raise ``ValueError`` unless ``rows`` is (documents, n_features)."""
+    if rows.ndim != 2 or rows.shape[1] != n_features:
+        raise ValueError(f"rows of shape {rows.shape} given, (documents, {n_features}) expected")

@@ -1,0 +1,31 @@
+"""The ``model`` object that quality, parity and timing files carry (docs/files.md)."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from distilrank.forest import Forest
+from distilrank.student import Student
+
+_FOREST_FOLDERS = ("dataset", "fold", "teacher")
+
+
+def model_identity(path: str | os.PathLike, model: Forest | Student) -> dict[str, Any]:
+    """What names ``model``, which was read from ``path``.
+
+    A network carries its identity in its file; a forest's text has no room for one, so it is
+    taken from the folders ``{dataset}/fold{fold}/{teacher}/`` that hold it.
+    """
+    if isinstance(model, Student):
+        shape = {
+            "kind": "network",
+            "architecture": model.architecture,
+            "layer_sparsity": [model.sparsity(layer) for layer in range(len(model.weights))],
+        }
+        return dict(model.meta) | shape
+    folders = Path(path).absolute().parts[-4:-1]
+    names: dict[str, Any] = dict(zip(_FOREST_FOLDERS, folders, strict=False))
+    fold = str(names.get("fold", "")).removeprefix("fold")
+    names["fold"] = int(fold) if fold.isdigit() else 0
+    shape = {"kind": "forest", "trees": len(model.trees), "max_leaves": model.max_leaves}
+    return names | shape

@@ -1,0 +1,53 @@
+"""What a job says: a log file with everything, a console with one sentence, progress bars."""
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+_PR_SET_PDEATHSIG = 1
+
+
+@contextmanager
+def job(log: str | os.PathLike) -> Iterator[None]:
+    """Run a script's work: log to the file ``log``, end with the parent, fail with one sentence.
+
+    An uncaught exception leaves its traceback in the log; the console gets the exception's own
+    sentence and the log's path, and the process exits with status 1.
+    """
+    end_with_parent()
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(log, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield
+    except Exception as error:
+        logging.exception("the job failed")
+        print(f"error: {str(error) or type(error).__name__} (traceback in {log})", file=sys.stderr)
+        sys.exit(1)
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+def progress(items: Iterable[Item], what: str, total: int | None = None) -> Iterable[Item]:
+    """Wrap ``items`` in a progress bar; silent where the console is no terminal."""
+    return tqdm(items, desc=what, total=total, leave=False, disable=None, dynamic_ncols=True)
+
+
+def end_with_parent() -> None:
+    """Have Linux end this process when its parent dies, so that no orphan writes results."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

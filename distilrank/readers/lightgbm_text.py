@@ -1,0 +1,134 @@
+"""LightGBM's model text, read without LightGBM.
+
+The format is a header of ``key=value`` lines, then one block a tree, then ``end of trees``.
+See LightGBM's ``GBDT::SaveModelToString`` and ``Tree::ToString``.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from distilrank.forest import Forest, Tree
+
+# Bits of LightGBM's `decision_type`: 1 = categorical, 2 = default left, 12 = kind of missing value.
+_CATEGORICAL = 1
+_MISSING_TYPE = 0b1100
+# LightGBM scores every value this near to 0 as 0 (its `kZeroThreshold`, a float32 constant).
+_ZERO = float(np.float32(1e-35))
+
+
+def read_lightgbm_text(path: str | os.PathLike) -> Forest:
+    """Read a forest of numerical ``<=`` splits that handles no missing values.
+
+    Raises:
+        ValueError: names the file, the tree and what was found where the file is cut short,
+            malformed, or uses categorical splits, linear leaves or missing-value routing.
+    """
+    path = Path(path)
+    whole = path.read_text(encoding="utf-8", errors="replace")
+    text, end, _ = whole.partition("\nend of trees")
+    head, *blocks = text.split("\nTree=")
+    if not head.startswith("tree\n"):
+        raise ValueError(f"{path} is not a LightGBM model text: its first line is not 'tree'")
+    if not end:
+        raise ValueError(f"{path} is cut short: 'end of trees' is missing")
+    n_features = _check_header(head, path)
+    trees = tuple(
+        _tree(_fields(block), f"{path}, tree {index}", n_features)
+        for index, block in enumerate(blocks)
+    )
+    if not trees:
+        raise ValueError(f"{path} holds no tree")
+    return Forest(trees, n_features, path)
+
+
+def _check_header(head: str, path: Path) -> int:
+    """The number of features of a forest whose score is the plain sum of its trees."""
+    header = _fields(head)
+    classes = header.get("num_tree_per_iteration", "1")
+    if classes != "1":
+        raise ValueError(f"{path} scores {classes} classes, expected 1: one score a document")
+    if "average_output" in head.splitlines():
+        raise ValueError(f"{path}: the forest averages its trees; train with boosting=gbdt")
+    index = header.get("max_feature_idx", "")
+    if not (index.isdecimal() and len(index) < 10):
+        raise ValueError(
+            f"{path}: the header gives no whole number max_feature_idx but {index[:40]!r}"
+        )
+    return int(index) + 1
+
+
+def _fields(block: str) -> dict[str, str]:
+    pairs = (line.partition("=") for line in block.splitlines() if "=" in line)
+    return {key: value for key, _, value in pairs}
+
+
+def _tree(fields: dict[str, str], where: str, n_features: int) -> Tree:
+    leaves = int(_array(fields, "num_leaves", np.int64, 1, where)[0])
+    if leaves < 1:
+        raise ValueError(f"{where}: num_leaves is {leaves}, expected at least 1")
+    if fields.get("is_linear", "0") != "0":
+        raise ValueError(f"{where}: linear leaves are not supported; train with linear_tree=false")
+    value = _array(fields, "leaf_value", np.float64, leaves, where)
+    nodes = leaves - 1
+    if not nodes:
+        empty = np.empty(0, np.int32)
+        return Tree(empty, np.empty(0), empty, empty, value)
+    decision = _array(fields, "decision_type", np.int64, nodes, where)
+    if (decision & _CATEGORICAL).any():
+        raise ValueError(f"{where}: categorical splits are not supported; train on numbers only")
+    if (decision & _MISSING_TYPE).any():
+        raise ValueError(
+            f"{where}: splits that route missing values are not supported; train with "
+            "use_missing=false"
+        )
+    tree = Tree(
+        feature=_array(fields, "split_feature", np.int32, nodes, where),
+        threshold=_around_zero(_array(fields, "threshold", np.float64, nodes, where)),
+        left=_array(fields, "left_child", np.int32, nodes, where),
+        right=_array(fields, "right_child", np.int32, nodes, where),
+        value=value,
+    )
+    _check_tree(tree, where, n_features)
+    return tree
+
+
+def _around_zero(threshold: np.ndarray) -> np.ndarray:
+    """Thresholds that send what LightGBM takes for 0 the way of 0, comparing with ``<=`` alone."""
+    below = (threshold >= -_ZERO) & (threshold < 0)
+    above = (threshold >= 0) & (threshold < _ZERO)
+    return np.where(below, np.nextafter(-_ZERO, -np.inf), np.where(above, _ZERO, threshold))
+
+
+def _array(fields: dict[str, str], key: str, dtype: type, length: int, where: str) -> np.ndarray:
+    try:
+        array = np.array(fields[key].split(), dtype=np.float64)
+    except KeyError:
+        raise ValueError(f"{where}: {key} is missing") from None
+    except ValueError as error:
+        raise ValueError(f"{where}: {key} holds something that is no number ({error})") from None
+    if len(array) != length:
+        raise ValueError(f"{where}: {key} has {len(array)} values, expected {length}")
+    if np.issubdtype(dtype, np.integer):
+        # Not NaN, not infinite, no fraction, and held exactly by every type used here.
+        wrong = array[~((array == np.trunc(array)) & (np.abs(array) < 2**31))]
+        if len(wrong):
+            raise ValueError(f"{where}: {key} holds {wrong[0]:.17g}, expected whole numbers")
+    return array.astype(dtype)
+
+
+def _check_tree(tree: Tree, where: str, n_features: int) -> None:
+    """Each node and leaf must be reached exactly once, or a scorer could loop or read beyond."""
+    nodes = len(tree.feature)
+    children = np.sort(np.concatenate([tree.left, tree.right]))
+    expected = np.concatenate([np.arange(-tree.leaves, 0), np.arange(1, nodes)])
+    if not np.array_equal(children, expected):
+        raise ValueError(f"{where}: its children do not form one tree")
+    parent = np.arange(nodes)
+    if any(((child > 0) & (child <= parent)).any() for child in (tree.left, tree.right)):
+        raise ValueError(f"{where}: a child stands before its parent")
+    if tree.feature.min() < 0 or tree.feature.max() >= n_features:
+        raise ValueError(f"{where}: a split uses a feature outside 0..{n_features - 1}")
+    if np.isnan(tree.threshold).any() or not np.isfinite(tree.value).all():
+        raise ValueError(f"{where}: a threshold or leaf value is not a number")

@@ -1,0 +1,75 @@
+"""What several tests share: the import path, a tiny learnable data set, a local web server."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import lightgbm
+import pytest
+
+# Scripts and the package import from the repository's root, as in the workflow.
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+
+import tiny  # noqa: E402 - found through the path set above
+
+from distilrank.letor import Dataset  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def splits() -> dict[str, Dataset]:
+    """Train, vali and test of one tiny learnable data set: 12 queries x 20 documents each."""
+    return tiny.make_splits()
+
+
+@pytest.fixture(scope="session")
+def teacher_booster(splits: dict[str, Dataset]) -> lightgbm.Booster:
+    """A small lambdarank forest trained on `splits`."""
+    return tiny.train_booster(splits)
+
+
+@pytest.fixture(scope="session")
+def fold(
+    tmp_path_factory: pytest.TempPathFactory,
+    splits: dict[str, Dataset],
+    teacher_booster: lightgbm.Booster,
+) -> tiny.Fold:
+    """`splits` and the teacher's files on disk, laid out as under ``results/``; read only."""
+    return tiny.write_fold(tmp_path_factory.mktemp("results"), splits, teacher_booster)
+
+
+class Web:
+    """A web server on this machine: set ``pages[path] = (status, body)``, see ``asked``."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.pages: dict[str, tuple[int, bytes]] = {}
+        self.asked: list[str] = []
+
+    def url(self, path: str) -> str:
+        return f"{self.address}{path}"
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """A fresh `Web` on a free port of 127.0.0.1; an unknown path is a 404."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            served.asked.append(self.path)
+            status, body = served.pages.get(self.path, (404, b"not here"))
+            self.send_response(status)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        served = Web(f"http://127.0.0.1:{server.server_port}")
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield served
+        server.shutdown()

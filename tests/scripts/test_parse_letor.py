@@ -1,0 +1,138 @@
+"""scripts/parse_letor.py: a published archive becomes three split folders, or a sentence."""
+
+import hashlib
+import logging
+import zipfile
+
+import numpy as np
+import pytest
+
+from distilrank.letor import SPLITS, Dataset
+from scripts.parse_letor import parse_fold
+
+FEATURES = 3
+
+
+def letor(qids: range, documents: int = 3) -> bytes:
+    """Feature 1 is the query's id, feature 3 the document's place in it."""
+    lines = [
+        f"{place % 3} qid:{qid} 1:{qid} 3:{place}\n" for qid in qids for place in range(documents)
+    ]
+    return "".join(lines).encode()
+
+
+FILES = {
+    "tiny/Fold2/train.txt": letor(range(1, 11)),
+    "tiny/Fold2/vali.txt": letor(range(11, 14)),
+    "tiny/Fold2/test.txt": letor(range(14, 18)),
+    "tiny/Fold1/train.txt": letor(range(50, 52)),
+}
+
+
+@pytest.fixture
+def archive(tmp_path):
+    path = tmp_path / "tiny.zip"
+    write(path, FILES)
+    return path
+
+
+def write(path, files):
+    with zipfile.ZipFile(path, "w") as opened:
+        for name, content in files.items():
+            opened.writestr(name, content)
+
+
+def entry(splits: tuple[str, ...] = SPLITS, **more: object) -> dict:
+    files = {
+        split: {
+            "path": f"Fold{{fold}}/{split}.txt",
+            "sha256": {2: hashlib.sha256(FILES[f"tiny/Fold2/{split}.txt"]).hexdigest()},
+        }
+        for split in splits
+    }
+    return {"title": "Tiny", "features": FEATURES, "files": files} | more
+
+
+def test_each_file_becomes_a_split(archive, tmp_path):
+    parse_fold(archive, entry(), "tiny", 2, tmp_path / "out")
+    splits = {split: Dataset.open(tmp_path / "out" / split) for split in SPLITS}
+    for split, qids in zip(SPLITS, (range(1, 11), range(11, 14), range(14, 18)), strict=True):
+        found = splits[split]
+        assert found.qids.tolist() == list(qids)
+        assert found.labels.tolist() == [0, 1, 2] * len(qids)
+        expected = [[qid, 0, place] for qid in qids for place in range(3)]
+        assert found.features.tolist() == expected
+        assert {key: found.meta[key] for key in ("dataset", "fold", "split", "title", "file")} == {
+            "dataset": "tiny", "fold": 2, "split": split, "title": "Tiny",
+            "file": f"Fold2/{split}.txt",
+        }  # fmt: skip
+        content = FILES[f"tiny/Fold2/{split}.txt"]
+        assert found.meta["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_a_share_of_train_becomes_vali(archive, tmp_path):
+    dataset = entry(("train", "test"), vali_share=0.3, vali_seed=4)
+    parse_fold(archive, dataset, "tiny", 2, tmp_path / "out")
+    parse_fold(archive, dataset, "tiny", 2, tmp_path / "again")
+    train, vali = (Dataset.open(tmp_path / "out" / split) for split in ("train", "vali"))
+    assert vali.n_queries == round(0.3 * 10)
+    assert sorted([*train.qids, *vali.qids]) == list(range(1, 11))
+    for part in (train, vali):
+        assert part.features[:, 0].tolist() == np.repeat(part.qids, 3).tolist()
+    assert [part.meta["split"] for part in (train, vali)] == ["train", "vali"]
+    assert Dataset.open(tmp_path / "again" / "vali").qids.tolist() == vali.qids.tolist()
+    parse_fold(archive, dataset | {"vali_seed": 5}, "tiny", 2, tmp_path / "other")
+    assert Dataset.open(tmp_path / "other" / "vali").qids.tolist() != vali.qids.tolist()
+
+
+def test_splits_that_share_queries_are_warned_of(tmp_path, caplog):
+    files = FILES | {"tiny/Fold2/test.txt": letor(range(9, 13))}
+    write(tmp_path / "tiny.zip", files)
+    dataset = entry()
+    del dataset["files"]["test"]["sha256"]
+    with caplog.at_level(logging.WARNING):
+        parse_fold(tmp_path / "tiny.zip", dataset, "tiny", 2, tmp_path / "out")
+    assert [record.getMessage() for record in caplog.records] == [
+        "train and test share 2 query ids",
+        "vali and test share 2 query ids",
+    ]
+
+
+def test_splits_apart_are_not_warned_of(archive, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        parse_fold(archive, entry(), "tiny", 2, tmp_path / "out")
+    assert caplog.records == []
+
+
+def test_a_wrong_checksum_writes_nothing(archive, tmp_path):
+    dataset = entry()
+    dataset["files"]["test"]["sha256"] = {2: "0" * 64}
+    with pytest.raises(ValueError) as raised:
+        parse_fold(archive, dataset, "tiny", 2, tmp_path / "out")
+    found = hashlib.sha256(FILES["tiny/Fold2/test.txt"]).hexdigest()
+    assert str(raised.value) == f"Fold2/test.txt has sha256 {found}, expected {'0' * 64}"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("key", [2, "2"])
+def test_the_checksum_of_a_fold_is_found_by_number_or_text(archive, tmp_path, key):
+    """YAML gives numbers, and Snakemake's parameters may have become text."""
+    dataset = entry()
+    dataset["files"]["train"]["sha256"] = {1: "1" * 64, key: "0" * 64}
+    with pytest.raises(ValueError, match=r"Fold2/train\.txt has sha256"):
+        parse_fold(archive, dataset, "tiny", 2, tmp_path / "out")
+
+
+def test_a_wrong_line_writes_nothing(tmp_path):
+    broken = FILES["tiny/Fold2/test.txt"].replace(b"2 qid:15", b"2 qid:x15")
+    write(tmp_path / "tiny.zip", FILES | {"tiny/Fold2/test.txt": broken})
+    with pytest.raises(ValueError) as raised:
+        parse_fold(tmp_path / "tiny.zip", entry(), "tiny", 2, tmp_path / "out")
+    assert str(raised.value).startswith("Fold2/test.txt, line 6: 'qid:x15' after the label")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_fold_that_the_archive_lacks(archive, tmp_path):
+    with pytest.raises(ValueError) as raised:
+        parse_fold(archive, entry(), "tiny", 3, tmp_path / "out")
+    assert str(raised.value) == f"{archive} holds 0 files named Fold3/train.txt, expected one"

@@ -1,0 +1,364 @@
+"""distilrank.config: the shipped configs pass, and every slip is named in one sentence."""
+
+import copy
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distilrank.config import check_config, per_mille
+from distilrank.engines import engine_names, make_engine
+
+FOLDER = Path(__file__).parents[2] / "config"
+DEFAULT = yaml.safe_load((FOLDER / "config.yaml").read_text())
+PAPER = yaml.safe_load((FOLDER / "paper.yaml").read_text())
+Change = Callable[[dict[str, Any]], Any]
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """As Snakemake merges a second config file: mappings key by key, all else replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def changed(change: Change) -> dict[str, Any]:
+    config = copy.deepcopy(DEFAULT)
+    change(config)
+    return config
+
+
+def sentence_of(config: dict[str, Any]) -> str:
+    with pytest.raises(ValueError) as raised:
+        check_config(config)
+    return str(raised.value)
+
+
+def test_the_default_is_valid():
+    check_config(DEFAULT)
+
+
+def test_the_papers_grid_is_valid():
+    config = merged(DEFAULT, PAPER)
+    assert config["run"]["engines"] == DEFAULT["run"]["engines"]
+    assert config["run"]["seeds"] == [1, 2, 3]
+    check_config(config)
+
+
+def test_every_catalogue_entry_can_be_run():
+    """The unselected ones too: whoever selects one must not meet an error."""
+    for catalogue in ("datasets", "teachers", "students", "recipes"):
+        for name in DEFAULT[catalogue]:
+            check_config(merged(DEFAULT, {"run": {catalogue: [name]}}))
+
+
+def test_checking_changes_nothing():
+    config = copy.deepcopy(DEFAULT)
+    check_config(config)
+    assert config == DEFAULT
+
+
+LACKS = "lacks the key "
+CASES: list[tuple[str, Change, list[str]]] = [
+    # what, the slip, and what the sentence must say
+    (
+        "unknown key at the top",
+        lambda c: c.update(techers={}),
+        ["the config has the unknown key 'techers': did you mean 'teachers'? known are checks, "],
+    ),
+    (
+        "unknown key in run",
+        lambda c: c["run"].update(sparsity=[0]),
+        ["config key 'run' has the unknown key 'sparsity': did you mean 'sparsities'?"],
+    ),
+    (
+        "unknown key in a recipe's schedule",
+        lambda c: c["recipes"]["sample"]["distil"].update(learningrate=1),
+        ["config key 'recipes.sample.distil'", "'learningrate': did you mean 'learning_rate'?"],
+    ),
+    (
+        "unknown key in a recipe",
+        lambda c: c["recipes"]["sample"].update(tune={}),
+        ["config key 'recipes.sample' has the unknown key 'tune'", "known are distil, prune"],
+    ),
+    (
+        "layers belong to pruning",
+        lambda c: c["recipes"]["sample"]["distil"].update(layers=[1]),
+        ["config key 'recipes.sample.distil' has the unknown key 'layers'"],
+    ),
+    (
+        "unknown teacher",
+        lambda c: c["run"].update(teachers=["lm-larg"]),
+        ["config key 'run.teachers' names unknown 'lm-larg': did you mean 'lm-large'?",
+         "lm-600x256"],
+    ),
+    (
+        "unknown data set",
+        lambda c: c["run"].update(datasets=["mslr"]),
+        ["config key 'run.datasets' names unknown 'mslr'", "mslr-sample"],
+    ),
+    (
+        "unknown student",
+        lambda c: c["run"].update(students=["A", "Z"]),
+        ["config key 'run.students' names unknown 'Z'", "known are A, B, C, D, E, wide"],
+    ),
+    (
+        "unknown recipe",
+        lambda c: c["run"].update(recipes=["publishd"]),
+        ["config key 'run.recipes' names unknown 'publishd': did you mean 'published'?"],
+    ),
+    (
+        "sparsity above 1",
+        lambda c: c["run"].update(sparsities=[0, 1.5]),
+        ["config key 'run.sparsities.1' is wrong", "1.5",
+         "expected: a share of zeros in thousandths, 0 <= sparsity < 1, such as 0.95"],
+    ),
+    (
+        "sparsity 1",
+        lambda c: c["run"].update(sparsities=[1]),
+        ["config key 'run.sparsities.0' is wrong", "0 <= sparsity < 1"],
+    ),
+    (
+        "sparsity in per cent",
+        lambda c: c["run"].update(sparsities=[95]),
+        ["config key 'run.sparsities.0' is wrong", "such as 0.95"],
+    ),
+    (
+        "sparsity of four digits",
+        lambda c: c["run"].update(sparsities=[0.9, 0.9506]),
+        ["config key 'run.sparsities' holds 0.9506", "expected whole thousandths such as 0.951"],
+    ),
+    (
+        "sparsity that rounds to 1",
+        lambda c: c["run"].update(sparsities=[0.9996]),
+        ["config key 'run.sparsities' holds 0.9996", "expected whole thousandths such as 0.999:"],
+    ),
+    (
+        "a sparsity twice",
+        lambda c: c["run"].update(sparsities=[0.9, 0.9]),
+        ["config key 'run.sparsities' is wrong", "non-unique", "a list of shares of zeros"],
+    ),
+    (
+        "neither a vali file nor a share",
+        lambda c: c["datasets"]["mslr-sample"].pop("vali_share"),
+        ["config key 'datasets.mslr-sample' has neither files.vali nor vali_share",
+         "such as vali_share: 0.2"],
+    ),
+    (
+        "a share of everything",
+        lambda c: c["datasets"]["mslr-sample"].update(vali_share=1),
+        ["config key 'datasets.mslr-sample.vali_share' is wrong", "above 0 and below 1"],
+    ),
+    (
+        "headline batch that is not timed",
+        lambda c: c["timing"].update(headline_batch=512),
+        ["config key 'timing.headline_batch' is 512",
+         "expected one of timing.batches: [1, 20, 100, 256, 1000]"],
+    ),
+    (
+        "unknown engine",
+        lambda c: c["run"]["engines"].append("torch-csr+tensorflow"),
+        ["config key 'run.engines' names unknown 'torch-csr+tensorflow': did you mean 'torch-csr+"],
+    ),
+    (
+        "reference engine that is not timed",
+        lambda c: c["run"]["engines"].remove("ydf-quickscorer"),
+        ["config key 'timing.reference_engine' names unknown 'ydf-quickscorer'", "lightgbm"],
+    ),
+    (
+        "reference engine that cannot score a forest",
+        lambda c: c["timing"].update(reference_engine="numpy"),
+        ["config key 'timing.reference_engine' is 'numpy', which scores no forests",
+         "expected one of lightgbm, ydf-quickscorer"],
+    ),
+    (
+        "a layer that a student lacks",
+        lambda c: (
+            c["run"].update(students=["B", "A"]),
+            c["recipes"]["sample"]["prune"].update(layers=[1, 5]),
+        ),
+        ["config key 'recipes.sample.prune.layers' names layer 5: "
+         "student 'B' has layers 1 to 4"],
+    ),
+    (
+        "layer 0",
+        lambda c: c["recipes"]["sample"]["prune"].update(layers=[0]),
+        ["config key 'recipes.sample.prune.layers.0' is wrong"],
+    ),
+    (
+        "a fold that a data set lacks",
+        lambda c: c["run"].update(folds=[2, 3]),
+        ["config key 'run.folds' is [2, 3] and the data set 'mslr-sample' has none of them",
+         "it has [1]"],
+    ),
+    (
+        "text for a number",
+        lambda c: c["recipes"]["sample"]["distil"].update(epochs="many"),
+        ["config key 'recipes.sample.distil.epochs' is 'many'", "expected: a whole number"],
+    ),
+    (
+        "a fraction for a whole number",
+        lambda c: c["recipes"]["sample"]["distil"].update(epochs=1.5),
+        ["config key 'recipes.sample.distil.epochs' is 1.5", "expected: a whole number"],
+    ),
+    (
+        "1.0e2 is a fraction in YAML, and no range takes it",
+        lambda c: c["recipes"]["sample"]["distil"].update(epochs=yaml.safe_load("1.0e+2")),
+        ["config key 'recipes.sample.distil.epochs' is 100.0", "expected: a whole number"],
+    ),
+    (
+        "a seed that would be named seed1.0",
+        lambda c: c["run"].update(seeds=[1.0]),
+        ["config key 'run.seeds.0' is 1.0"],
+    ),
+    (
+        "true for a number",
+        lambda c: c["teachers"]["lm-small"].update(trees=True),
+        ["config key 'teachers.lm-small.trees' is True", "the most trees from 1"],
+    ),
+    (
+        "one name for a list of names",
+        lambda c: c["run"].update(teachers="lm-small"),
+        ["config key 'run.teachers' is 'lm-small'", "a list of at least one name, none twice"],
+    ),
+    (
+        "an empty list",
+        lambda c: c["run"].update(students=[]),
+        ["config key 'run.students' is wrong", "a list of at least one name, none twice"],
+    ),
+    (
+        "a list for a section",
+        lambda c: c.update(timing=[1, 2]),
+        ["config key 'timing' is [1, 2]", "'object'"],
+    ),
+    (
+        "an empty section",
+        lambda c: c.update(run=None),
+        ["config key 'run' is None", "the selection that the targets are made of"],
+    ),
+    (
+        "a missing section",
+        lambda c: c.pop("run"),
+        [f"the config {LACKS}'run': the selection that the targets are made of"],
+    ),
+    (
+        "a missing catalogue",
+        lambda c: c.pop("teachers"),
+        [f"the config {LACKS}'teachers': the catalogue of LightGBM lambdarank forests"],
+    ),
+    (
+        "a missing key of a teacher",
+        lambda c: c["teachers"]["lm-small"].pop("leaves"),
+        [f"config key 'teachers.lm-small' {LACKS}'leaves': the most leaves of a tree from 2"],
+    ),
+    (
+        "a missing key of timing",
+        lambda c: c["timing"].pop("rounds"),
+        [f"config key 'timing' {LACKS}'rounds': samples of each engine and batch from 3"],
+    ),
+    (
+        "too few rounds",
+        lambda c: c["timing"].update(rounds=2),
+        ["config key 'timing.rounds' is wrong: 2 is less than the minimum of 3", "from 3"],
+    ),
+    (
+        "a data set from nowhere",
+        lambda c: c["datasets"]["mslr-sample"].pop("package"),
+        ["config key 'datasets.mslr-sample' is", "a source: either package", "or archive"],
+    ),
+    (
+        "a data set from two places",
+        lambda c: c["datasets"]["mslr-sample"].update(
+            archive=c["datasets"]["istella-s"]["archive"]
+        ),
+        ["config key 'datasets.mslr-sample' is", "a source: either package", "or archive"],
+    ),
+    (
+        "a checksum cut short",
+        lambda c: c["datasets"]["istella-s"]["archive"].update(sha256="41b21116"),
+        ["config key 'datasets.istella-s.archive.sha256' is '41b21116'", "64 lower-case"],
+    ),
+    (
+        "a checksum that YAML took for a number",
+        lambda c: c["datasets"]["istella-s"]["archive"].update(sha256=int("1" * 64)),
+        ["config key 'datasets.istella-s.archive.sha256' is 1111", "in quotes"],
+    ),
+    (
+        "a name that leaves the results folder",
+        lambda c: c["teachers"].update({"../x": c["teachers"]["lm-small"]}),
+        ["config key 'teachers' is '../x'", "letters, digits"],
+    ),
+    (
+        "an archive's name that leaves it",
+        lambda c: c["datasets"]["istella-s"]["archive"].update(name="../../x"),
+        ["config key 'datasets.istella-s.archive.name' is '../../x'", "letters, digits"],
+    ),
+    (
+        "a width of nothing",
+        lambda c: c["students"].update(A=[400, 0]),
+        ["config key 'students.A.1' is wrong", "a width from 1"],
+    ),
+    (
+        "a convention that is no nDCG",
+        lambda c: c["quality"].update(no_relevant=2),
+        ["config key 'quality.no_relevant' is wrong", "from 0 to 1; null leaves it out"],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+)
+def test_a_slip_is_named_with_what_was_found_and_what_is_right(change, said):
+    sentence = sentence_of(changed(change))
+    for part in said:
+        assert part in sentence
+    assert "\n" not in sentence
+    assert len(sentence) < 400
+
+
+def test_no_relevant_may_be_left_out_of_the_mean():
+    check_config(changed(lambda c: c["quality"].update(no_relevant=None)))
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in engine_names() if make_engine(name).kind == "forest"]
+)
+def test_every_forest_engine_may_be_the_reference(name):
+    check_config(changed(lambda c: c["timing"].update(reference_engine=name)))
+
+
+def test_every_whole_thousandth_is_a_sparsity():
+    """0.57 * 1000 is 569.9999999999999, and many others are as far off."""
+    shares = [thousandths / 1000 for thousandths in range(1000)]
+    check_config(changed(lambda c: c["run"].update(sparsities=shares)))
+    assert [per_mille(share) for share in shares] == list(range(1000))
+
+
+def paths(value: Any, path: tuple = ()) -> list[tuple]:
+    inner = value.items() if isinstance(value, dict) else ()
+    return [path, *(each for key, item in inner for each in paths(item, (*path, key)))]
+
+
+RUBBISH = st.sampled_from([None, True, -1, 0, 1.5, "", "x", [], [None], {}, {"x": 1}, [[1]]])
+
+
+@settings(deadline=None)
+@given(path=st.sampled_from(paths(DEFAULT)[1:]), rubbish=RUBBISH)
+def test_rubbish_anywhere_passes_or_is_named(path, rubbish):
+    config = copy.deepcopy(DEFAULT)
+    place = config
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = rubbish
+    try:
+        check_config(config)
+    except ValueError as error:
+        assert re.match(r"config key '|the config ", str(error)), str(error)

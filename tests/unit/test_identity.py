@@ -1,0 +1,69 @@
+"""distilrank.identity: the ``model`` object of docs/files.md."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import random_forest, random_student
+
+from distilrank.identity import model_identity
+
+DOCS = Path(__file__).parents[2] / "docs" / "files.md"
+FOREST = random_forest(np.random.default_rng(0), 3, 5, 4)
+META = {
+    "kind": "network", "dataset": "mslr-sample", "fold": 1, "teacher": "lm-large", "student": "A",
+    "recipe": "sample", "seed": 1, "sparsity": 0.5,
+}  # fmt: skip
+
+
+def documented(kind: str) -> set[str]:
+    """The keys of the documented object of this kind."""
+    block = DOCS.read_text().split("## A model's identity")[1].split("```")[1]
+    line = re.search(rf'\{{"kind": "{kind}".*?\}}', block, re.DOTALL).group()
+    return set(re.findall(r'"(\w+)":', line))
+
+
+def test_a_network_carries_its_identity_wherever_it_lies(tmp_path):
+    student = random_student(np.random.default_rng(0), (8, 4, 1), **META)
+    student.weights[0][0] = 0
+    found = model_identity(tmp_path / "anything", student)
+    assert found == META | {"architecture": "8-4-1", "layer_sparsity": [8 / 32, 0.0]}
+    assert set(found) == documented("network"), "name the same keys in docs/files.md"
+    assert student.meta == META, "a copy"
+
+
+def test_a_forest_is_named_by_its_folders():
+    path = Path("results/teachers/mslr-sample/fold3/lm-large/model.txt")
+    found = model_identity(path, FOREST)
+    assert found == {
+        "kind": "forest", "dataset": "mslr-sample", "fold": 3, "teacher": "lm-large",
+        "trees": 3, "max_leaves": 5,
+    }  # fmt: skip
+    assert set(found) == documented("forest"), "name the same keys in docs/files.md"
+    assert model_identity(str(path), FOREST) == found
+
+
+def test_a_forest_keeps_its_name_behind_a_link(tmp_path):
+    """Snakemake's cache between workflows links a result to a file with a hash for a name."""
+    stored = tmp_path / "a" / "b" / "c" / "0123abcd.txt"
+    path = tmp_path / "teachers" / "tiny" / "fold2" / "lm" / "model.txt"
+    for file in (stored, path):
+        file.parent.mkdir(parents=True)
+    stored.write_text("tree")
+    path.symlink_to(stored)
+    found = model_identity(path, FOREST)
+    assert (found["dataset"], found["fold"], found["teacher"]) == ("tiny", 2, "lm")
+
+
+def test_a_relative_path_is_completed(tmp_path, monkeypatch):
+    folder = tmp_path / "tiny" / "fold1" / "lm"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    found = model_identity("model.txt", FOREST)
+    assert (found["dataset"], found["fold"], found["teacher"]) == ("tiny", 1, "lm")
+
+
+@pytest.mark.parametrize("folder", ["foldx", "elsewhere", "fold"])
+def test_a_forest_from_elsewhere_has_fold_0(folder):
+    assert model_identity(Path("a") / folder / "c" / "model.txt", FOREST)["fold"] == 0

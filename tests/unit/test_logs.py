@@ -1,0 +1,85 @@
+"""distilrank.logs: everything in the log, one sentence on the console, no orphans."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from distilrank import logs
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _outlive_the_parent(monkeypatch):
+    """The test process itself is not a job."""
+    monkeypatch.setattr(logs, "end_with_parent", lambda: None)
+
+
+def test_a_job_logs_messages_and_warnings_to_its_own_file(tmp_path, capsys):
+    log = tmp_path / "deep" / "job.log"
+    handlers = list(logging.getLogger().handlers)
+    with logs.job(log):
+        logging.info("seed %d", 3)
+        warnings.warn("odd data", stacklevel=1)
+    logging.info("after the job")
+    text = log.read_text()
+    assert "INFO seed 3" in text
+    assert "odd data" in text
+    assert "after the job" not in text
+    assert logging.getLogger().handlers == handlers
+    assert capsys.readouterr().out == ""
+
+
+def test_a_failure_is_one_sentence_and_a_traceback_in_the_log(tmp_path, capsys):
+    log = tmp_path / "job.log"
+    with pytest.raises(SystemExit) as raised, logs.job(log):
+        raise ValueError("train.txt, line 3: label 'x'")
+    assert raised.value.code == 1
+    assert capsys.readouterr().err == f"error: train.txt, line 3: label 'x' (traceback in {log})\n"
+    assert "Traceback (most recent call last)" in log.read_text()
+    assert "ValueError: train.txt, line 3" in log.read_text()
+
+
+def test_an_error_without_words_is_named_by_its_type(tmp_path, capsys):
+    with pytest.raises(SystemExit), logs.job(tmp_path / "job.log"):
+        raise MemoryError
+    assert capsys.readouterr().err.startswith("error: MemoryError (")
+
+
+def test_a_second_run_starts_a_new_log(tmp_path):
+    for text in ("first", "second"):
+        with logs.job(tmp_path / "job.log"):
+            logging.info(text)
+    assert "first" not in (tmp_path / "job.log").read_text()
+
+
+def test_progress_passes_everything_on_and_is_silent_in_a_file(capsys):
+    assert list(logs.progress(iter("abc"), "letters", 3)) == ["a", "b", "c"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_a_job_ends_when_its_parent_is_killed(tmp_path):
+    child = (
+        "import time; from distilrank.logs import job\n"
+        f"with job({str(tmp_path / 'job.log')!r}):\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(30)"
+    )
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    ) as process:
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGKILL)
+        # The child holds the pipe open: it reads to its end only once the child is gone.
+        rest, _ = process.communicate(timeout=10)
+    assert rest == b""
