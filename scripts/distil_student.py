@@ -1,0 +1,63 @@
+"""Distil one dense student from its teacher."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distilrank.distil import Schedule, new_student, open_lesson, pick_device, train, write_history
+from distilrank.logs import job
+from distilrank.scaling import fit_zscore
+
+
+def distil_student(
+    folders: dict[str, str | Path],
+    teacher: dict[str, str | Path],
+    widths: Sequence[int],
+    schedule: Schedule,
+    identity: dict[str, Any],
+    model: str | Path,
+    history: str | Path,
+    no_relevant: float | None = 1.0,
+    threads: int = 1,
+) -> None:
+    """Train a new student and write ``model`` (safetensors) and ``history`` (CSV, a line an epoch).
+
+    Args:
+        folders: where the ``train`` and ``vali`` splits lie.
+        teacher: the teacher's ``model``, its ``targets`` (scores of train) and ``midpoints``.
+        widths: hidden layers' outputs.
+        identity: data set, fold, teacher, student, recipe and seed; the seed is the training's.
+    """
+    torch.set_num_threads(threads)
+    lesson = open_lesson(folders, teacher, threads)
+    mean, scale = fit_zscore(lesson.train.features)
+    seed = identity["seed"]
+    meta = {"kind": "network", "sparsity": 0.0} | identity
+    untrained = new_student(widths, mean, scale, seed, meta)
+    student, records = train(untrained, lesson, schedule, seed, pick_device(), no_relevant)
+    student.save(model)
+    write_history(history, records)
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        distil_student(
+            {name: Path(snakemake.input[name][0]).parent for name in ("train", "vali")},
+            {name: snakemake.input[name] for name in ("model", "targets", "midpoints")},
+            snakemake.params.widths,
+            Schedule(**snakemake.params.schedule),
+            {
+                "dataset": snakemake.wildcards.dataset,
+                "fold": int(snakemake.wildcards.fold),
+                "teacher": snakemake.wildcards.teacher,
+                "student": snakemake.wildcards.student,
+                "recipe": snakemake.wildcards.recipe,
+                "seed": int(snakemake.wildcards.seed),
+            },
+            snakemake.output.model,
+            snakemake.output.history,
+            no_relevant=snakemake.params.no_relevant,
+            threads=snakemake.threads,
+        )

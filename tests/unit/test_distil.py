@@ -1,0 +1,301 @@
+"""distilrank.distil on a tiny data set: it learns, repeats itself, and holds its masks."""
+
+import csv
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from tiny import Fold, train_booster
+
+from distilrank import distil
+from distilrank.distil import (
+    HISTORY,
+    Lesson,
+    Schedule,
+    new_student,
+    open_lesson,
+    train,
+    write_history,
+)
+from distilrank.letor import Dataset
+from distilrank.metrics import per_query
+from distilrank.pruning import masks_for
+from distilrank.scaling import fit_zscore
+from distilrank.student import Student
+from distilrank.synthetic import Midpoints
+from distilrank.teacher import score
+
+SHORT = Schedule(epochs=4, batch=60, learning_rate=0.01)
+SCHEMA = Path(__file__).parents[2] / "config" / "schema.yaml"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def lesson(fold: Fold) -> Lesson:
+    return open_lesson(fold.data, fold.teacher, threads=1)
+
+
+def untrained(lesson: Lesson, seed: int = 1, widths: tuple[int, ...] = (16, 8)) -> Student:
+    mean, scale = fit_zscore(lesson.train.features)
+    return new_student(widths, mean, scale, seed, {"seed": seed})
+
+
+def bytes_of(student: Student, folder: Path) -> bytes:
+    student.save(folder / "student.safetensors")
+    return (folder / "student.safetensors").read_bytes()
+
+
+def test_the_loss_falls_and_the_student_ranks_as_its_teacher(lesson):
+    schedule = Schedule(epochs=30, batch=40, learning_rate=0.01)
+    start = untrained(lesson)
+    student, history = train(start, lesson, schedule, seed=1)
+    assert [record["epoch"] for record in history] == list(range(1, 31))
+    assert history[-1]["loss"] < 0.2 * history[0]["loss"]
+    rows = lesson.train.features
+    before, after = (np.mean((s.predict(rows) - lesson.targets) ** 2) for s in (start, student))
+    assert after < 0.2 * before
+    assert np.corrcoef(student.predict(lesson.vali.features), lesson.teacher(lesson.vali.features))[
+        0, 1
+    ] > 0.9  # fmt: skip
+
+
+def test_the_recorded_loss_is_the_mean_squared_error(lesson):
+    """One step of one epoch: the loss before it is the start's own error, on real rows alone."""
+    schedule = Schedule(epochs=1, batch=10_000, learning_rate=0.01, synthetic_per_real=0.0)
+    start = untrained(lesson)
+    _, history = train(start, lesson, schedule, seed=1)
+    expected = np.mean((start.predict(lesson.train.features) - lesson.targets) ** 2)
+    # float32 sums of 240 squares.
+    assert history[0]["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_best_epoch_by_vali_is_kept(lesson):
+    """A rate so high that the ranking goes up and down; dropout stays out of validation."""
+    schedule = replace(SHORT, epochs=12, learning_rate=0.1, dropout=0.2)
+    student, history = train(untrained(lesson), lesson, schedule, seed=5)
+    curve = [record["ndcg_vali"] for record in history]
+    best = int(np.argmax(curve))
+    assert best < len(curve) - 1, "the last epoch would hide a student that is not the best"
+    # Float32 in training, float64 here: near-ties may swap, so the same bytes are compared.
+    again, _ = train(untrained(lesson), lesson, replace(schedule, epochs=best + 1), seed=5)
+    assert all(np.array_equal(a, b) for a, b in zip(student.weights, again.weights, strict=True))
+    vali = lesson.vali
+    ndcg = per_query("ndcg@10", student.predict(vali.features), vali.labels, vali.offsets).mean()
+    assert ndcg == pytest.approx(curve[best], abs=1e-3)
+
+
+def test_of_equal_epochs_the_first_is_kept(lesson):
+    """Without a relevant document every ranking of vali counts 1."""
+    flat = replace(lesson.vali, labels=np.zeros_like(lesson.vali.labels))
+    even = replace(lesson, vali=flat)
+    student, history = train(untrained(even), even, SHORT, seed=1)
+    assert [record["ndcg_vali"] for record in history] == [1.0] * 4
+    first, _ = train(untrained(even), even, replace(SHORT, epochs=1), seed=1)
+    assert all(np.array_equal(a, b) for a, b in zip(student.weights, first.weights, strict=True))
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_differs(lesson, tmp_path):
+    found = [
+        bytes_of(train(untrained(lesson, 1), lesson, SHORT, seed)[0], tmp_path)
+        for seed in (1, 1, 2)
+    ]
+    assert found[0] == found[1]
+    assert found[0] != found[2], "the seed decides the order and the synthetic documents"
+    assert bytes_of(untrained(lesson, 1), tmp_path) == bytes_of(untrained(lesson, 1), tmp_path)
+    other = new_student((16, 8), *fit_zscore(lesson.train.features), 2, {"seed": 1})
+    assert bytes_of(untrained(lesson, 1), tmp_path) != bytes_of(other, tmp_path)
+
+
+def test_dropout_follows_the_seed_too(lesson, tmp_path):
+    schedule = replace(SHORT, dropout=0.5)
+    found = []
+    for noise in (0, 1):
+        torch.manual_seed(noise)  # what ran before must not matter
+        found.append(bytes_of(train(untrained(lesson), lesson, schedule, 1)[0], tmp_path))
+    assert found[0] == found[1]
+    assert found[0] != bytes_of(train(untrained(lesson), lesson, SHORT, 1)[0], tmp_path)
+
+
+def test_no_label_of_train_is_used(lesson, tmp_path):
+    generator = np.random.default_rng(0)
+    shuffled = generator.permutation(np.array(lesson.train.labels))
+    assert not np.array_equal(shuffled, lesson.train.labels)
+    blind = replace(lesson, train=replace(lesson.train, labels=shuffled))
+    found = [bytes_of(train(untrained(x), x, SHORT, 1)[0], tmp_path) for x in (lesson, blind)]
+    assert found[0] == found[1]
+
+
+def test_the_start_is_not_changed(lesson, tmp_path):
+    start = untrained(lesson)
+    before = bytes_of(start, tmp_path)
+    train(start, lesson, SHORT, 1)
+    assert bytes_of(start, tmp_path) == before
+
+
+def test_pruned_weights_stay_zero_and_the_others_move(lesson):
+    start = untrained(lesson)
+    masks = masks_for(start, [1, 2], 0.7)
+    student, _ = train(start, lesson, replace(SHORT, weight_decay=0.01), 1, masks=masks)
+    for layer in (0, 1):
+        assert (student.weights[layer][~masks[layer]] == 0).all()
+        assert student.sparsity(layer) == 1 - np.count_nonzero(masks[layer]) / masks[layer].size
+        moved = student.weights[layer][masks[layer]] != start.weights[layer][masks[layer]]
+        assert moved.mean() > 0.9
+    assert student.sparsity(2) == 0.0
+
+
+def test_the_learning_rate_decays_after_the_named_epochs(lesson):
+    schedule = Schedule(
+        epochs=6, batch=500, learning_rate=0.02, decay_at=[2, 4], decay_by=0.5,
+        synthetic_per_real=0.0,
+    )  # fmt: skip
+    _, history = train(untrained(lesson), lesson, schedule, 1)
+    rates = [record["learning_rate"] for record in history]
+    assert rates == pytest.approx([0.02] * 2 + [0.01] * 2 + [0.005] * 2, rel=1e-12)
+
+
+def test_a_decay_to_nothing_stops_the_learning(lesson):
+    """The rate that is written down is the rate that is used."""
+    schedule = replace(SHORT, decay_at=[1], decay_by=1e-30, synthetic_per_real=0.0)
+    _, history = train(untrained(lesson), lesson, schedule, 1)
+    assert len({record["ndcg_vali"] for record in history}) == 1
+    losses = [record["loss"] for record in history[1:]]
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5), "batches differ, weights do not"
+
+
+class CountingTeacher:
+    """Scores nothing but counts, and checks that rows are synthetic."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.rows: list[np.ndarray] = []
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        self.sizes.append(len(rows))
+        self.rows.append(rows)
+        return np.zeros(len(rows))
+
+
+@pytest.mark.parametrize(
+    ("per_real", "expected"), [(0.0, []), (1.0, [100, 100, 40]), (0.5, [50, 50, 20])]
+)
+def test_each_batch_gets_its_share_of_new_synthetic_documents(lesson, per_real, expected):
+    teacher = CountingTeacher()
+    schedule = Schedule(2, 100, 0.01, synthetic_per_real=per_real)
+    train(untrained(lesson), replace(lesson, teacher=teacher), schedule, 1)
+    assert teacher.sizes == expected * 2, "240 documents in batches of 100, two epochs"
+    if teacher.rows:
+        first, second = teacher.rows[0], teacher.rows[len(expected)]
+        assert not np.array_equal(first, second), "drawn anew"
+
+
+def test_every_real_document_is_seen_once_an_epoch(lesson):
+    schedule = Schedule(1, 70, 0.01, synthetic_per_real=0.0)
+    batches = list(distil._batches(lesson, schedule, np.random.default_rng(3)))
+    assert [len(rows) for rows, _ in batches] == [70, 70, 70, 30]
+    seen = np.concatenate([np.column_stack([rows, targets]) for rows, targets in batches])
+    expected = np.column_stack([lesson.train.features, lesson.targets.astype(np.float32)])
+    assert sorted(seen.tolist()) == sorted(expected.tolist()), "each with its own target"
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_loss_that_is_no_number_names_the_epoch(lesson):
+    broken = replace(lesson, teacher=lambda rows: np.full(len(rows), np.nan))
+    with pytest.raises(ValueError) as raised:
+        train(untrained(lesson), broken, SHORT, 1)
+    assert str(raised.value) == (
+        "the loss became nan in epoch 1: lower the recipe's learning_rate (0.01)"
+    )
+
+
+@pytest.mark.parametrize("no_relevant", [1.0, 0.0, None])
+def test_validation_takes_the_convention_of_the_config(lesson, no_relevant):
+    """One of 12 vali queries has no relevant document."""
+    curves = {}
+    for value in (no_relevant, 1.0):
+        _, history = train(untrained(lesson), lesson, SHORT, 1, no_relevant=value)
+        curves[value] = np.array([record["ndcg_vali"] for record in history])
+    with_one = curves[1.0]
+    without = (12 * with_one - 1) / 11
+    expected = {1.0: with_one, 0.0: without * 11 / 12, None: without}[no_relevant]
+    np.testing.assert_allclose(curves[no_relevant], expected, rtol=1e-9)
+
+
+def test_new_students_have_the_asked_shape_and_bounds():
+    student = new_student([30, 20], np.zeros(8), np.ones(8), 3, {"kind": "network"})
+    assert student.architecture == "8-30-20-1"
+    assert student.meta == {"kind": "network"}
+    for weight, bias, inputs in zip(student.weights, student.biases, (8, 30, 20), strict=True):
+        for array in (weight, bias):
+            assert np.abs(array).max() <= np.float32(inputs**-0.5)
+        assert np.abs(weight).max() > 0.8 * inputs**-0.5
+        assert weight.dtype == bias.dtype == np.float32
+
+
+def test_the_history_is_one_line_an_epoch(tmp_path):
+    records = [dict(zip(HISTORY, (n, n / 2, 0.5, 0.1, 1.5), strict=True)) for n in (1, 2)]
+    write_history(tmp_path / "history.csv", records)
+    with (tmp_path / "history.csv").open(newline="") as file:
+        read = list(csv.DictReader(file))
+    assert [{key: float(value) for key, value in line.items()} for line in read] == records
+    assert tuple(read[0]) == HISTORY
+
+
+def test_the_schedules_keys_are_those_of_the_configs_schema():
+    schema = yaml.safe_load(SCHEMA.read_text())["$defs"]["schedule"]
+    assert set(schema["properties"]) == {field.name for field in fields(Schedule)}, (
+        "name the same keys in distilrank.distil.Schedule and in config/schema.yaml"
+    )
+
+
+def test_the_lesson_is_what_lies_on_disk(lesson, fold, teacher_booster, splits):
+    rows = splits["train"].features
+    assert np.array_equal(lesson.train.features, rows)
+    assert np.array_equal(lesson.vali.labels, splits["vali"].labels)
+    assert lesson.targets.tolist() == teacher_booster.predict(rows, raw_score=True).tolist()
+    assert lesson.teacher(rows[:5]).tolist() == lesson.targets[:5].tolist()
+
+
+def narrow(midpoints: Midpoints) -> Midpoints:
+    return Midpoints(midpoints.values[: midpoints.offsets[-2]], midpoints.offsets[:-1])
+
+
+def test_a_teacher_of_other_features_is_refused(fold, tmp_path):
+    path = tmp_path / "midpoints.safetensors"
+    narrow(Midpoints.load(fold.teacher["midpoints"])).save(path)
+    with pytest.raises(ValueError) as raised:
+        open_lesson(fold.data, fold.teacher | {"midpoints": path}, 1)
+    assert str(raised.value) == (
+        "the teacher knows 240 documents of 7 features, the train split has 240 of 8"
+    )
+
+
+def test_a_teacher_of_other_documents_is_refused(fold, tmp_path):
+    np.save(tmp_path / "targets.npy", np.zeros(239))
+    with pytest.raises(ValueError, match="knows 239 documents of 8 features"):
+        open_lesson(fold.data, fold.teacher | {"targets": tmp_path / "targets.npy"}, 1)
+
+
+def test_a_forest_of_other_features_is_refused(fold, splits, tmp_path):
+    """Its midpoints and scores fit, its model file does not."""
+    wider = {
+        name: replace(split, features=np.column_stack([split.features, split.features[:, :1]]))
+        for name, split in splits.items()
+    }
+    train_booster(wider, trees=2).save_model(tmp_path / "model.txt")
+    with pytest.raises(ValueError) as raised:
+        open_lesson(fold.data, fold.teacher | {"model": tmp_path / "model.txt"}, 1)
+    assert str(raised.value) == ("the teacher's model reads 9 features, the train split has 8")
+
+
+def test_the_teachers_score_takes_mapped_rows(fold, teacher_booster):
+    mapped = Dataset.open(fold.data["vali"]).features
+    expected = teacher_booster.predict(np.array(mapped), raw_score=True)
+    assert score(teacher_booster, mapped, 1).tolist() == expected.tolist()
