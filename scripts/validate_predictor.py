@@ -1,0 +1,138 @@
+"""Predicted against measured time: layers held out of the fit, and the students themselves."""
+
+import logging
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from distilrank.files import read_json, write_json
+from distilrank.identity import model_identity
+from distilrank.logs import job
+from distilrank.machine import fingerprint
+from distilrank.predictor import (
+    STEPS,
+    Predictor,
+    Sample,
+    network_time,
+    read_samples,
+    relative_errors,
+)
+from distilrank.student import Student
+
+
+def validate_predictor(
+    dense_path: str | os.PathLike,
+    sparse_path: str | os.PathLike,
+    kernel_paths: Iterable[str | os.PathLike],
+    timing_paths: Iterable[str | os.PathLike],
+    student_paths: Iterable[str | os.PathLike],
+    output: str | os.PathLike,
+) -> None:
+    """Write ``predictor/validation.json``.
+
+    Args:
+        dense_path, sparse_path: the fitted predictors.
+        kernel_paths: the sweep's CSV files; only held-out layers are looked at.
+        timing_paths: timing files; those of forests and of networks without a student file are
+            passed over.
+        student_paths: the students' safetensors files.
+        output: the JSON file to write.
+    """
+    contents = {"dense": read_json(dense_path), "sparse": read_json(sparse_path)}
+    predictors = {kind: Predictor.from_json(content) for kind, content in contents.items()}
+    samples = [sample for path in kernel_paths for sample in read_samples(path)]
+    layers = [
+        _layer(sample, predictors[sample.kind]) for sample in samples if sample.part == "validate"
+    ]
+    steps = [line for line in layers if line["kernel"] in STEPS]
+    layers = [line for line in layers if line["kernel"] not in STEPS]
+    students = _students(timing_paths, student_paths, predictors)
+    accuracy = _accuracy(layers, steps, students)
+    for line in accuracy:
+        logging.info("%s", line)
+    write_json(
+        output,
+        {
+            "machine": fingerprint(),
+            "units": {
+                "layers": "microseconds a call",
+                "steps": "microseconds a call",
+                "students": "microseconds a document",
+            },
+            "layers": layers,
+            "steps": steps,
+            "students": students,
+            "accuracy": accuracy,
+            "coefficients": {kind: content["kernels"] for kind, content in contents.items()},
+        },
+    )
+
+
+def _layer(sample: Sample, predictor: Predictor) -> dict[str, Any]:
+    layer = sample.layer
+    return {
+        "kernel": sample.kernel,
+        "kind": sample.kind,
+        "outputs": layer.outputs,
+        "inputs": layer.inputs,
+        "sparsity": 1 - layer.nonzeros / (layer.outputs * layer.inputs),
+        "batch": sample.batch,
+        "measured": sample.microseconds,
+        "predicted": predictor.layer(sample.kernel, layer, sample.batch),
+    }
+
+
+def _students(
+    timing_paths: Iterable[str | os.PathLike],
+    student_paths: Iterable[str | os.PathLike],
+    predictors: dict[str, Predictor],
+) -> list[dict[str, Any]]:
+    """Every measurement of a network on an engine that the predictors cover."""
+    students = [(path, Student.load(path)) for path in student_paths]
+    known = [(model_identity(path, student), student) for path, student in students]
+    lines = []
+    for content in map(read_json, timing_paths):
+        match = [student for identity, student in known if identity == content["model"]]
+        for measured in content["measurements"] if match else []:
+            if measured["of"] != "model":
+                continue
+            batch = measured["batch"]
+            call = network_time(
+                match[0], measured["engine"], batch, predictors["dense"], predictors["sparse"]
+            )
+            if call is not None:
+                line = {"engine": measured["engine"], "model": content["model"], "batch": batch}
+                lines.append(line | {"measured": measured["median"], "predicted": call / batch})
+    return lines
+
+
+def _accuracy(
+    layers: list[dict[str, Any]], steps: list[dict[str, Any]], students: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Errors by kernel and by engine."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for line in layers:
+        groups.setdefault((f"{line['kind']} layers", line["kernel"]), []).append(line)
+    for line in steps:
+        groups.setdefault(("reading rows", line["kernel"]), []).append(line)
+    for line in students:
+        groups.setdefault(("students", line["engine"]), []).append(line)
+    return [
+        {"what": what, "kernel_or_engine": name}
+        | relative_errors(
+            [line["predicted"] for line in group], [line["measured"] for line in group]
+        )
+        for (what, name), group in groups.items()
+    ]
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        validate_predictor(
+            snakemake.input.dense,
+            snakemake.input.sparse,
+            snakemake.input.kernels,
+            snakemake.input.timing,
+            snakemake.input.students,
+            snakemake.output[0],
+        )
