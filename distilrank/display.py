@@ -1,0 +1,311 @@
+"""How tables look: headings, units, rounding; the same cells in HTML and in LaTeX."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+MISSING = "–"
+FIGURES = {"ndcg@10": "nDCG@10", "us": "µs/doc", "speedup": "times faster"}
+MARKS = {"worse": "▼", "better": "▲"}
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its heading, its unit and the text of a row's cell."""
+
+    title: str
+    unit: str
+    cell: Callable[[Row], str]
+    numeric: bool = True
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number to ``digits`` significant digits and never in scientific notation."""
+    if value is None or pd.isna(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{places}f}"
+
+
+def fixed(value: float, places: int, sign: bool = False) -> str:
+    """A number to ``places`` decimal places, with a proper minus sign."""
+    if value is None or pd.isna(value):
+        return MISSING
+    # Rounding first, and adding 0, keeps a tiny negative number from printing as −0.0.
+    text = f"{round(value, places) + 0.0:{'+' if sign else ''}.{places}f}"
+    return text.replace("-", "−")
+
+
+def whole(value: float) -> str:
+    return MISSING if value is None or pd.isna(value) else f"{int(value):,}"
+
+
+def percent(value: float, places: int = 1, sign: bool = False) -> str:
+    return MISSING if pd.isna(value) else fixed(100 * value, places, sign)
+
+
+def p_text(value: float) -> str:
+    if pd.isna(value):
+        return MISSING
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def scientific(value: float) -> str:
+    return MISSING if pd.isna(value) else f"{value:.1e}".replace("-", "−")
+
+
+def interval(low: float, high: float, places: int = 4, sign: bool = True) -> str:
+    """Such as ``[−0.0102, +0.0043]``; nothing where there is none."""
+    if pd.isna(low):
+        return MISSING
+    return f"[{fixed(low, places, sign)}, {fixed(high, places, sign)}]"
+
+
+def quartiles(low: float, high: float, digits: int = 3) -> str:
+    return MISSING if pd.isna(low) else f"{significant(low, digits)} – {significant(high, digits)}"
+
+
+def shape(row: Row) -> str:
+    """A network's widths, or a forest's trees x leaves."""
+    if isinstance(row.get("architecture"), str) and row["architecture"]:
+        return row["architecture"]
+    if pd.isna(row.get("trees")):
+        return MISSING
+    return f"{whole(row['trees'])} × {whole(row['max_leaves'])}"
+
+
+def text(key: str, title: str) -> Column:
+    return Column(title, "", lambda row: _text(row[key]), numeric=False)
+
+
+def _text(value: Any) -> str:
+    # An empty string comes back from a CSV file as NaN.
+    return MISSING if value is None or pd.isna(value) or value == "" else str(value)
+
+
+def number(key: str, title: str, unit: str = "", digits: int = 3) -> Column:
+    return Column(title, unit, lambda row: significant(row[key], digits))
+
+
+def decimal(key: str, title: str, places: int = 4, sign: bool = False) -> Column:
+    return Column(title, "", lambda row: fixed(row[key], places, sign))
+
+
+def count(key: str, title: str, unit: str = "") -> Column:
+    return Column(title, unit, lambda row: whole(row[key]))
+
+
+def share(key: str, title: str, places: int = 1, sign: bool = False) -> Column:
+    return Column(title, "%", lambda row: percent(row[key], places, sign))
+
+
+def _marked_ndcg(row: Row) -> str:
+    return f"{fixed(row['ndcg@10'], 4)} {MARKS.get(row['mark'], '')}".rstrip()
+
+
+def _with_spread(row: Row) -> str:
+    spread = row["seed_sd"]
+    return MISSING if pd.isna(spread) else f"± {fixed(spread, 4)} ({row['seeds']})"
+
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "models": (
+        text("name", "Model"),
+        text("engine", "Fastest engine"),
+        number("us", "Time, median", "µs/doc"),
+        Column("Quartiles", "µs/doc", lambda row: quartiles(row["us_q1"], row["us_q3"])),
+        number("speedup", "Against its forest", "×"),
+        Column("nDCG@10", "", _marked_ndcg),
+        decimal("difference", "Δ nDCG@10", sign=True),
+        Column("95 % interval", "", lambda row: interval(row["low"], row["high"])),
+        Column("p", "", lambda row: p_text(row["p_value"])),
+        decimal("ndcg@1", "nDCG@1"),
+        decimal("ndcg@5", "nDCG@5"),
+        decimal("map", "MAP"),
+        decimal("mrr", "MRR"),
+        Column("Widths, or trees × leaves", "", shape, numeric=False),
+        Column("Spread", "sd (seeds)", _with_spread),
+    ),
+    "matched": (
+        text("forest", "Forest"),
+        text("headline", "Verdict"),
+        Column("Trees × leaves", "", lambda row: shape({**row, "architecture": ""}), False),
+        text("forest_engine", "Engine"),
+        number("forest_us", "Time", "µs/doc"),
+        text("network", "Network chosen on vali"),
+        text("architecture", "Widths"),
+        text("network_engine", "Engine"),
+        number("network_us", "Time", "µs/doc"),
+        number("speedup", "Speed-up", "×"),
+        Column("Over rounds", "×", lambda row: quartiles(row["speedup_low"], row["speedup_high"])),
+        decimal("vali_difference", "Δ vali", sign=True),
+        decimal("difference", "Δ test", sign=True),
+        Column("95 % interval", "", lambda row: interval(row["low"], row["high"])),
+        Column("p", "", lambda row: p_text(row["p_value"])),
+        decimal("network_seed_sd", "Seeds' sd"),
+        count("queries", "Test queries"),
+    ),
+    "speedup": (
+        text("name", "Model"),
+        text("engine", "Sparse engine"),
+        number("us", "Time", "µs/doc"),
+        text("dense_engine", "Fastest dense engine"),
+        number("dense_us", "Time", "µs/doc"),
+        number("ratio", "Dense / sparse", "×"),
+        Column("Over rounds", "×", lambda row: quartiles(row["ratio_q1"], row["ratio_q3"])),
+        Column("Fastest", "", lambda row: "fastest" if row["fastest"] else "", numeric=False),
+    ),
+    "skipped": (
+        text("engine", "Engine"),
+        text("reason", "Why it was not timed"),
+        count("models", "Models"),
+    ),
+    "parity": (
+        text("engine", "Engine"),
+        text("of", "Of"),
+        count("passed", "Passed"),
+        count("skipped", "Skipped"),
+        Column("Largest error", "sd of the score", lambda row: scientific(row["error"])),
+        Column("Tolerance", "sd of the score", lambda row: scientific(row["tolerance"])),
+        decimal("kendall_tau", "Lowest Kendall's τ", places=6),
+        count("documents", "Documents"),
+    ),
+    "checks": (
+        text("name", "Model"),
+        text("check", "Check"),
+        share("value", "Found"),
+        share("limit", "Wanted"),
+        Column("", "", lambda row: "holds" if row["ok"] else "FAILS", numeric=False),
+    ),
+    "health": (
+        text("name", "Timing job of"),
+        text("reference", "Reference forest"),
+        text("engine", "Engine"),
+        number("us", "Its time", "µs/doc"),
+        number("others_us", "Other jobs' median", "µs/doc"),
+        share("deviation", "Deviation", sign=True),
+        Column(
+            "Delete to repeat", "", lambda row: row["file"] if row["flagged"] else MISSING, False
+        ),
+    ),
+    "accuracy": (
+        text("set", "Never fitted on"),
+        text("kind", "First layer"),
+        text("engine", "Kernel or engine"),
+        count("count", "Times predicted"),
+        share("median_error", "Median error"),
+        share("p95_error", "95th percentile"),
+        share("max_error", "Largest"),
+        share("bias", "Median signed error", sign=True),
+        decimal("rank_correlation", "Rank correlation", places=3),
+    ),
+    "predictor": (
+        text("name", "Model or layer"),
+        text("engine", "Kernel or engine"),
+        count("batch", "Batch", "docs"),
+        number("predicted", "Predicted", "µs/doc"),
+        number("measured", "Measured", "µs/doc"),
+        share("error", "Error", sign=True),
+    ),
+    "data": (
+        text("fold", "Fold"),
+        text("split", "Split"),
+        count("queries", "Queries"),
+        count("documents", "Documents"),
+        count("features", "Features"),
+        *(count(f"label_{grade}", f"Label {grade}", "docs") for grade in range(5)),
+    ),
+    "published": (
+        text("what", "Published"),
+        Column("Figure", "", lambda row: FIGURES.get(row["metric"], row["metric"]), numeric=False),
+        text("published", "Theirs"),
+        text("source", "Source"),
+        number("ours", "Ours", digits=4),
+        text("model", "Our model"),
+        text("comparable", "Comparable"),
+        text("why", "Why, or why not"),
+    ),
+}
+
+
+def engine_columns(batches: Sequence[int]) -> tuple[Column, ...]:
+    """The columns of ``by_batch``'s table; they depend on the config's batch sizes."""
+    return (
+        text("name", "Model"),
+        text("engine", "Engine"),
+        text("precision", "Precision"),
+        Column("First layer", "", lambda row: "sparse" if row["sparse"] else "dense", False),
+        *(number(str(batch), f"Batch {batch:,}", "µs/doc") for batch in batches),
+    )
+
+
+def by_batch(engines: pd.DataFrame) -> tuple[pd.DataFrame, list[int]]:
+    """The timed lines of ``tables.engines_table``, one column of medians for each batch size."""
+    timed = engines[engines["status"] == "timed"]
+    batches = sorted({int(batch) for batch in timed["batch"]})
+    lines = []
+    for (name, engine), part in timed.groupby(["name", "engine"], sort=False):
+        first = part.iloc[0]
+        medians = {str(int(batch)): us for batch, us in zip(part["batch"], part["us"], strict=True)}
+        lines.append(
+            {"name": name, "engine": engine, "kind": first["kind"]}
+            | {column: first[column] for column in ("precision", "sparse")}
+            | {str(batch): medians.get(str(batch), float("nan")) for batch in batches}
+        )
+    return pd.DataFrame(lines), batches
+
+
+def cells(table: pd.DataFrame, columns: Sequence[Column]) -> list[list[str]]:
+    """The text of every cell, a list for each row."""
+    return [[column.cell(row) for column in columns] for row in table.to_dict("records")]
+
+
+_LATEX = {
+    **{character: rf"\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"$<$",
+    ">": r"$>$",
+    "×": r"$\times$",
+    "−": r"$-$",
+    "–": "--",
+    "µ": r"$\mu$",
+    "Δ": r"$\Delta$",
+    "τ": r"$\tau$",
+    "±": r"$\pm$",
+    "▼": r"$\downarrow$",
+    "▲": r"$\uparrow$",
+    "…": r"\ldots{}",
+}
+
+
+def escape_latex(value: str) -> str:
+    """``value`` as text LaTeX prints as it stands."""
+    return "".join(_LATEX.get(character, character) for character in value)
+
+
+def latex(table: pd.DataFrame, columns: Sequence[Column]) -> str:
+    """A booktabs ``tabular``; units stand under the headings. Needs ``\\usepackage{booktabs}``."""
+    align = "".join("r" if column.numeric else "l" for column in columns)
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        f"\\begin{{tabular}}{{{align}}}",
+        "\\toprule",
+        _latex_row([column.title for column in columns]),
+    ]
+    if any(column.unit for column in columns):
+        lines.append(_latex_row([column.unit for column in columns]))
+    lines.append("\\midrule")
+    lines += [_latex_row(row) for row in cells(table, columns)]
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
+
+
+def _latex_row(row: Sequence[str]) -> str:
+    return " & ".join(escape_latex(cell) for cell in row) + r" \\"

@@ -1,0 +1,321 @@
+"""The tables a reader checks the others by: parity, timing health, data, predictor, published."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from distilrank.files import read_json
+from distilrank.results import (
+    Key,
+    Paths,
+    Quality,
+    Timing,
+    named_by_path,
+    recipes_differ,
+    sparsity_name,
+)
+
+NAN = float("nan")
+LAYERS, STUDENTS = "layers kept out of the fit", "whole students"
+# Magnitude pruning zeroes whole weights, so a layer misses its share by less than one weight.
+_SPARSITY_TOLERANCE = 0.005
+_GRADES = 5
+
+
+def parity_table(paths: Paths) -> pd.DataFrame:
+    """One line for each model (fold and seed), engine: passed with its error, or skipped."""
+    contents = [read_json(path) for path in sorted(map(str, paths))]
+    with_recipe = recipes_differ(Key.of(content["model"]) for content in contents)
+    lines = []
+    for content in contents:
+        key = Key.of(content["model"])
+        for engine in content["engines"]:
+            lines.append(
+                {
+                    "dataset": key.dataset,
+                    "name": key.name(with_recipe),
+                    "kind": key.kind,
+                    "fold": content["model"]["fold"],
+                    "seed": content["model"].get("seed", NAN),
+                    "documents": content["documents"],
+                    **{name: engine.get(name, "") for name in ("engine", "status", "reason")},
+                    **{name: engine.get(name, NAN) for name in _PARITY_NUMBERS},
+                }
+            )
+    return pd.DataFrame(lines, columns=_PARITY_COLUMNS)
+
+
+_PARITY_NUMBERS = ("error", "tolerance", "kendall_tau")
+_PARITY_COLUMNS = [
+    *("dataset", "name", "kind", "fold", "seed", "documents", "engine", "status"),
+    *(*_PARITY_NUMBERS, "reason"),
+]
+
+
+def health_table(timings: Mapping[Key, Timing], batch: int, drift: float) -> pd.DataFrame:
+    """The reference forest's time in each timing job against the other jobs' median.
+
+    A job is flagged where the two differ by more than ``drift`` (a fraction): the machine was
+    not the same then, whatever its name. So is a job without a time of the reference.
+    """
+    with_recipe = recipes_differ(timings)
+    lines = []
+    for key, job in timings.items():
+        line = job.reference(batch) or {"engine": "did not run", "median": NAN}
+        lines.append(
+            {
+                "dataset": key.dataset,
+                "name": key.name(with_recipe),
+                "reference": job.content["reference"]["model"]["teacher"],
+                "engine": line["engine"],
+                "us": line["median"],
+                "machine": job.machine["id"],
+                "file": _below("timing", job.path),
+            }
+        )
+    table = pd.DataFrame(lines)
+    for _, part in table.groupby("dataset"):
+        for index in part.index:
+            others = part["us"].drop(index)
+            middle = float(others.median()) if others.notna().any() else float(part["us"][index])
+            table.loc[index, "others_us"] = middle
+            table.loc[index, "deviation"] = part["us"][index] / middle - 1.0
+    table["flagged"] = (table["deviation"].abs() > drift) | table["us"].isna()
+    return table
+
+
+def _below(root: str, path: Path) -> str:
+    """The path from the folder ``root`` on, so that no table holds a machine's own paths."""
+    parts = path.parts
+    return str(Path(*parts[parts.index(root) :])) if root in parts else path.name
+
+
+def checks_table(
+    models: pd.DataFrame, qualities: Mapping[Key, Quality], min_share: float | None
+) -> pd.DataFrame:
+    """Quality floor and achieved sparsity of every network: value, limit and whether it holds.
+
+    Args:
+        models: ``tables.models_table``'s, in the order of ``qualities``.
+        min_share: least share of the teacher's nDCG@10 on vali; None = no floor. Not on test: a
+            check that a run must pass would have people choose by what only judges.
+    """
+    lines = []
+    for (_, model), quality in zip(models.iterrows(), qualities.values(), strict=True):
+        if model["kind"] == "forest":
+            continue
+        identity = {"dataset": model["dataset"], "name": model["name"]}
+        if min_share is not None:
+            share = model["teacher_share"]
+            lines.append(
+                identity
+                | {"check": "quality", "value": share, "limit": min_share, "ok": share >= min_share}
+            )
+        if model["kind"] == "pruned":
+            achieved = min(_achieved(run["model"]) for run in quality.runs)
+            wanted = model["sparsity"]
+            near = abs(achieved - wanted) <= _SPARSITY_TOLERANCE
+            lines.append(
+                identity | {"check": "sparsity", "value": achieved, "limit": wanted, "ok": near}
+            )
+    return pd.DataFrame(lines, columns=["dataset", "name", "check", "value", "limit", "ok"])
+
+
+def _achieved(model: Mapping[str, Any]) -> float:
+    """The least sparse pruned layer's share of zeros; a layer left dense has next to none."""
+    pruned = [share for share in model["layer_sparsity"] if share > model["sparsity"] / 2]
+    return min(pruned, default=0.0)
+
+
+def data_table(paths: Paths) -> pd.DataFrame:
+    """Documents, queries and labels of each split, by the folders of its ``meta.json``."""
+    lines = []
+    for path in sorted(map(str, paths)):
+        meta = read_json(path)
+        labels = list(meta["labels"]) + [0] * (_GRADES - len(meta["labels"]))
+        lines.append(
+            named_by_path(path, "data", ("dataset", "fold", "split"))
+            | {name: meta[name] for name in ("queries", "documents", "features")}
+            | {f"label_{grade}": count for grade, count in enumerate(labels)}
+        )
+    table = pd.DataFrame(lines)
+    order = {"train": 0, "vali": 1, "test": 2}
+    ranks = table["split"].map(order).fillna(len(order))
+    return (
+        table.assign(_rank=ranks)
+        .sort_values(["dataset", "fold", "_rank"])
+        .drop(columns="_rank")
+        .fillna(0)
+        .reset_index(drop=True)
+    )
+
+
+def training_table(paths: Paths) -> pd.DataFrame:
+    """All history CSVs in one: the model's identity, then one line an epoch."""
+    parts = []
+    for path in sorted(map(str, paths)):
+        names = ("dataset", "fold", "teacher", "student", "recipe", "seed", "sparsity")
+        identity = named_by_path(path, "students", names)
+        identity["sparsity"] = int(Path(path).stem.removeprefix("sp")) / 1000
+        history = pd.read_csv(path)
+        if "phase" not in history:
+            history["phase"] = "prune" if identity["sparsity"] else "distil"
+        parts.append(history.assign(**identity)[[*identity, *history.columns]])
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def predictor_table(path: str | os.PathLike) -> pd.DataFrame:
+    """Predicted and measured times of what was never fitted, all in microseconds a document.
+
+    Args:
+        path: ``predictor/validation.json``; its layers' times are microseconds a call.
+
+    Raises:
+        ValueError: if the file has neither layers nor students.
+    """
+    content = read_json(path)
+    layers, students = content.get("layers", []), content.get("students", [])
+    if not layers and not students:
+        raise ValueError(f"{path} holds no predictions; delete it and run the predictor again")
+    with_recipe = recipes_differ(Key.of(line["model"]) for line in students)
+    lines = [
+        {
+            "set": LAYERS,
+            "kind": line["kind"],
+            "engine": line["kernel"],
+            "dataset": "",
+            "name": f"{line['inputs']} to {line['outputs']}, {sparsity_name(line['sparsity'])}",
+            "batch": line["batch"],
+            **{time: line[time] / line["batch"] for time in ("predicted", "measured")},
+        }
+        for line in layers
+    ]
+    for line in students:
+        key = Key.of(line["model"])
+        lines.append(
+            {
+                "set": STUDENTS,
+                # An engine named after two kernels runs the first layer sparse.
+                "kind": "sparse" if "+" in line["engine"] else "dense",
+                "engine": line["engine"],
+                "dataset": key.dataset,
+                "name": key.name(with_recipe),
+                **{name: line[name] for name in ("batch", "predicted", "measured")},
+            }
+        )
+    table = pd.DataFrame(lines)
+    table["error"] = table["predicted"] / table["measured"] - 1.0
+    return table
+
+
+def accuracy_table(predictor: pd.DataFrame) -> pd.DataFrame:
+    """For each set and kernel or engine: how far off, and whether the order is right."""
+    lines = []
+    for (of, kind, engine), part in predictor.groupby(["set", "kind", "engine"], sort=True):
+        error = part["error"].abs()
+        ranks = part[["predicted", "measured"]].rank()
+        lines.append(
+            {
+                "set": of,
+                "kind": kind,
+                "engine": engine,
+                "count": len(part),
+                "median_error": error.median(),
+                "p95_error": error.quantile(0.95),
+                "max_error": error.max(),
+                "bias": part["error"].median(),
+                # Spearman's rho is Pearson's correlation of the ranks.
+                "rank_correlation": ranks.corr().iloc[0, 1] if len(part) > 2 else NAN,
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def published_table(
+    entries: Sequence[Mapping[str, Any]], models: pd.DataFrame, matched: pd.DataFrame
+) -> pd.DataFrame:
+    """Published figures beside ours, one line for each entry and data set of this run.
+
+    Args:
+        entries: ``figures`` of ``config/published.yaml``.
+    """
+    lines = []
+    for entry in entries:
+        for dataset, part in models.groupby("dataset", sort=True):
+            ours, model = _ours(entry, part, matched[matched["dataset"] == dataset])
+            comparable, why = _comparable(entry, str(dataset), part)
+            lines.append(
+                {
+                    "dataset": dataset,
+                    "what": entry["what"],
+                    "metric": entry["metric"],
+                    "published": str(entry["value"]),
+                    "source": entry["source"],
+                    "ours": ours,
+                    "model": model,
+                    "comparable": comparable,
+                    "why": why,
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def _ours(
+    entry: Mapping[str, Any], models: pd.DataFrame, matched: pd.DataFrame
+) -> tuple[float, str]:
+    """Our nearest figure and its model, which is picked on vali and never on test."""
+    kind, metric = entry.get("ours"), entry["metric"]
+    if kind == "matched":
+        shown = matched[matched["verdict"] == "shown"]
+        if shown.empty:
+            return NAN, "no matched speed-up shown"
+        best = shown.loc[shown["speedup"].idxmax()]
+        return best["speedup"], f"{best['network']} for {best['forest']}"
+    if kind is None:
+        return NAN, ""
+    part = models[(models["kind"] == "forest") == (kind == "forest")]
+    part = part[part[metric].notna()]
+    if part.empty:
+        return NAN, ""
+    best = part.loc[part["vali_ndcg@10"].idxmax()]
+    return best[metric], best["name"]
+
+
+def _comparable(entry: Mapping[str, Any], dataset: str, models: pd.DataFrame) -> tuple[str, str]:
+    if entry["datasets"] and dataset not in entry["datasets"]:
+        return "no", f"other data: published on {', '.join(entry['datasets'])}, ours is {dataset}"
+    folds = set(models["folds"])
+    if "fold" in entry and folds != {str(entry["fold"])}:
+        return "partly", f"published on fold {entry['fold']} alone. {entry['why']}"
+    return entry["comparable"], entry["why"]
+
+
+def parity_by_engine(parity: pd.DataFrame) -> pd.DataFrame:
+    """The worst case of each engine over the models it ran: one line for (forests|networks)."""
+    lines = []
+    of = parity["kind"].map(lambda kind: "forests" if kind == "forest" else "networks")
+    for (kind, engine), part in parity.groupby([of, "engine"], sort=True):
+        passed = part[part["status"] == "passed"]
+        lines.append(
+            {
+                "engine": engine,
+                "of": kind,
+                "passed": len(passed),
+                "skipped": int((part["status"] == "skipped").sum()),
+                "error": passed["error"].max(),
+                "tolerance": passed["tolerance"].max(),
+                "kendall_tau": passed["kendall_tau"].min(),
+                "documents": passed["documents"].max(),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def skipped_engines(engines: pd.DataFrame) -> pd.DataFrame:
+    """One line for each (engine, reason): how many models the engine did not time."""
+    skipped = engines[engines["status"] == "skipped"]
+    counts = skipped.groupby(["engine", "reason"], sort=True).size()
+    return counts.rename("models").reset_index()

@@ -1,0 +1,172 @@
+"""The report's page: tables, figures and sentences put into the template, in one HTML file."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from distilrank import display, evidence
+
+StrPath = str | os.PathLike
+# Longer tables start folded; printing unfolds them.
+_FOLDED_ROWS = 60
+
+
+def read_tables(paths: Iterable[StrPath]) -> dict[str, pd.DataFrame]:
+    """CSV files by their name without the suffix; empty text stays empty, not NaN."""
+    tables = {}
+    for path in map(Path, paths):
+        table = pd.read_csv(path, dtype={"fold": str, "published": str, "machine": str})
+        words = table.select_dtypes(include=["object", "str"]).columns
+        tables[path.stem] = table.assign(**{name: table[name].fillna("") for name in words})
+    return tables
+
+
+def read_figures(paths: Iterable[StrPath]) -> dict[str, Markup]:
+    """SVG files by their name without the suffix, ready to stand inside HTML.
+
+    Every ``id`` gets the file's name in front: in one page the figures' own ids would clash, and
+    a figure would draw with another one's markers.
+    """
+    return {Path(path).stem: inline_svg(path) for path in map(Path, paths)}
+
+
+def inline_svg(path: StrPath) -> Markup:
+    """One SVG file without its XML head, its ids made unique, scaling with the page."""
+    path = Path(path)
+    text = path.read_text(encoding="utf-8")
+    start = text.find("<svg")
+    if start < 0:
+        raise ValueError(f"{path} is not an SVG file; delete it and run again")
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[start:], flags=re.DOTALL)
+    prefix = re.sub(r"[^A-Za-z0-9]+", "-", path.stem)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r"url\(#", f"url(#{prefix}-", text)
+    text = re.sub(r'href="#', f'href="#{prefix}-', text)
+    # The view box alone decides the shape, so that the page can decide the size.
+    head, rest = text.split(">", 1)
+    head = re.sub(r'\s(width|height)="[^"]*"', "", head)
+    return Markup(f'{head} role="img">{rest}')
+
+
+def render(
+    template: StrPath,
+    tables: Mapping[str, pd.DataFrame],
+    figures: Mapping[str, Markup],
+    summary: Mapping[str, Any],
+    files: Mapping[str, Mapping[str, str]],
+) -> str:
+    """The page as HTML; every text is escaped but the SVGs, which this project drew.
+
+    Args:
+        template: ``report/index.html.j2``.
+        tables, figures: as ``read_tables`` and ``read_figures`` return them.
+        summary: ``summary.json``'s content.
+        files: under ``tables`` and ``figures`` the link from the page to each, without suffix.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters |= {
+        "value": _plain,
+        "percent": display.percent,
+        "significant": display.significant,
+    }
+    text = Path(template).read_text(encoding="utf-8")
+    several = len(summary["datasets"]) > 1
+    return environment.from_string(text).render(
+        summary=summary,
+        several=several,
+        sections=[
+            dataset | _dataset_tables(tables, dataset["key"], summary["settings"]["headline_batch"])
+            for dataset in summary["datasets"]
+        ],
+        shared={"accuracy": _table(tables["accuracy"], "accuracy")},
+        figures=figures,
+        files=files,
+    )
+
+
+def _dataset_tables(tables: Mapping[str, pd.DataFrame], dataset: str, batch: int) -> dict[str, Any]:
+    """The tables of one data set, in the form the template prints."""
+    own = {
+        name: table[table["dataset"] == dataset]
+        for name, table in tables.items()
+        if "dataset" in table
+    }
+    wide, batches = display.by_batch(own["engines"])
+    checks, health = own["checks"], own["health"]
+    failed, flagged = int((~checks["ok"].astype(bool)).sum()), bool(health["flagged"].any())
+    return {
+        "models": _table(own["models"], "models", classes=_model_classes(own)),
+        "matched": _table(own["matched"], "matched"),
+        "speedup": _table(own["speedup"], "speedup"),
+        "engines": _table(wide, columns=display.engine_columns(batches)),
+        "skipped": _table(evidence.skipped_engines(own["engines"]), "skipped"),
+        "predictor": _table(own["predictor"].query("batch == @batch"), "predictor"),
+        "parity": _table(evidence.parity_by_engine(own["parity"]), "parity"),
+        "checks": _table(
+            checks, "checks", classes=_flag(checks, "ok", wanted=True), folded=not failed
+        ),
+        "checks_failed": failed,
+        "health": _table(health, "health", classes=_flag(health, "flagged"), folded=not flagged),
+        "flagged": flagged,
+        "data": _table(own["data"], "data"),
+        "published": _table(own["published"], "published"),
+        "pruned": bool((own["models"]["kind"] == "pruned").any()),
+    }
+
+
+def _model_classes(own: Mapping[str, pd.DataFrame]) -> list[str]:
+    checks = own["checks"]
+    failed = set(checks.loc[~checks["ok"].astype(bool), "name"])
+    return [
+        f"{line['kind']}{' alert' if line['name'] in failed else ''}"
+        f"{' front' if line['on_front'] else ''}"
+        for line in own["models"].to_dict("records")
+    ]
+
+
+def _flag(table: pd.DataFrame, column: str, wanted: bool = False) -> list[str]:
+    return ["" if bool(value) == wanted else "alert" for value in table[column]]
+
+
+def _table(
+    table: pd.DataFrame,
+    name: str = "",
+    columns: Sequence[display.Column] = (),
+    classes: Sequence[str] = (),
+    folded: bool = False,
+) -> dict[str, Any]:
+    """Headings and cells; columns that hold nothing in any row are left out.
+
+    Args:
+        folded: start folded whatever the length; what holds everywhere need not be read.
+    """
+    columns = columns or display.TABLES[name]
+    rows = display.cells(table, columns)
+    used = [
+        at for at in range(len(columns)) if any(row[at] != display.MISSING for row in rows)
+    ]  # fmt: skip
+    return {
+        "columns": [columns[at] for at in used],
+        "rows": [
+            {"class": name, "cells": [row[at] for at in used]}
+            for row, name in zip(rows, classes or [""] * len(rows), strict=True)
+        ],
+        "folded": folded or len(rows) > _FOLDED_ROWS,
+    }
+
+
+def _plain(value: Any) -> str:
+    """A value of a settings table as words: lists with commas, yes and no."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {_plain(part)}" for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(part) for part in value)
+    return "none" if value is None else str(value)

@@ -1,0 +1,213 @@
+"""The report's sentences, made from its tables: what was found and how far it can be trusted."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from distilrank.display import fixed, interval, p_text, percent, quartiles, significant
+from distilrank.matched import about, times_faster
+from distilrank.results import Key, Timing
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+def summarise(
+    tables: Tables,
+    timings: Mapping[Key, Timing],
+    conventions: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    titles: Mapping[str, str],
+) -> dict[str, Any]:
+    """What ``results/report/summary.json`` holds.
+
+    Args:
+        tables: those ``make_tables`` writes, by name.
+        conventions: the metrics', as the quality files name them.
+        settings: ``headline_batch``, ``margin``, ``permutations``, ``min_share``, ``drift``.
+        titles: a data set's title by its key.
+    """
+    job = next(iter(timings.values()))
+    datasets = sorted(set(tables["models"]["dataset"]))
+    return {
+        "datasets": [
+            _dataset(tables, dataset, titles.get(dataset, dataset), settings)
+            for dataset in datasets
+        ],
+        "machine": job.machine,
+        "timing": job.content["settings"],
+        "reference": {
+            key.dataset: {
+                "forest": timing.content["reference"]["model"]["teacher"],
+                "engine": timing.content["reference"]["engine"],
+            }
+            for key, timing in timings.items()
+        },
+        "conventions": dict(conventions),
+        "settings": dict(settings),
+        "alerts": _alerts(tables, settings),
+    }
+
+
+def _dataset(
+    tables: Tables, dataset: str, title: str, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    models = tables["models"].query("dataset == @dataset")
+    matched = tables["matched"].query("dataset == @dataset")
+    lines = matched.to_dict("records")
+    health = tables["health"].query("dataset == @dataset and flagged")
+    flagged = set(health["name"])
+    return {
+        "key": dataset,
+        "title": title,
+        "folds": str(models["folds"].iloc[0]).replace(" ", ", "),
+        "matches": [_match(line, settings["margin"], flagged) for line in lines],
+        "power": _power(models, settings["margin"]),
+        "front": models.loc[models["on_front"], "name"].tolist(),
+    }
+
+
+def _match(line: Mapping[str, Any], margin: float, flagged: set[str]) -> dict[str, Any]:
+    details = _details(line, margin)
+    unquiet = [name for name in (line["forest"], line["network"]) if name in flagged]
+    if unquiet:
+        details.append(f"Timed while the machine was not quiet: {' and '.join(unquiet)}.")
+    return {
+        "forest": line["forest"],
+        "verdict": line["verdict"],
+        "tone": _tone(line),
+        "headline": line["headline"],
+        "details": details,
+        "footnote": _footnote(line),
+    }
+
+
+def _tone(line: Mapping[str, Any]) -> str:
+    """How the page colours a headline: good, bad, or plain where nothing was gained or shown."""
+    if line["verdict"] in ("worse", "beyond-margin"):
+        return "bad"
+    return "good" if line["verdict"] == "shown" and round(line["speedup"], 1) > 1 else "plain"
+
+
+def _details(line: Mapping[str, Any], margin: float) -> list[str]:
+    """A line each for the forest, the network and what test says."""
+    forest = f"{_count(line['trees'])} trees × {_count(line['max_leaves'])} leaves"
+    if line["verdict"] == "not-timed":
+        return [f"Forest: {forest}. The engines and their reasons are listed below."]
+    forest = (
+        f"Forest: {forest}, {significant(line['forest_us'])} µs/doc on {line['forest_engine']}."
+    )
+    if line["verdict"] == "no-network":
+        return [forest, f"Every timed network loses more than {margin:g} nDCG@10 on vali."]
+    network = (
+        f"Network: {line['network']}, widths {line['architecture']}, "
+        f"{significant(line['network_us'])} µs/doc on {line['network_engine']}."
+    )
+    return [forest, network, _test(line)]
+
+
+def _test(line: Mapping[str, Any]) -> str:
+    text = (
+        f"nDCG@10 on test: {fixed(line['difference'], 4, sign=True)}, 95 % interval "
+        f"{interval(line['low'], line['high'])}, p = {p_text(line['p_value'])}, "
+        f"{int(line['queries']):,} queries"
+    ).replace("p = < ", "p < ")
+    if line["seeds"] > 1:
+        text += (
+            f"; mean of {int(line['seeds'])} seeds, whose means have a standard deviation of "
+            f"{fixed(line['network_seed_sd'], 4)}"
+        )
+    return f"{text}."
+
+
+def _count(value: float) -> str:
+    return "?" if math.isnan(value) else f"{int(value):,}"
+
+
+def _footnote(line: Mapping[str, Any]) -> str:
+    """The figure without its qualification, for those who want it anyway."""
+    reason = {
+        "worse": "but it ranks significantly worse on test",
+        "beyond-margin": "but on test its loss may exceed the margin",
+        "too-few-queries": "but these test queries cannot show that it ranks as well",
+    }.get(line["verdict"])
+    if reason is None:
+        return ""
+    text = (
+        f"{line['network']} is {times_faster(line['speedup'])} than {line['forest']} "
+        f"({quartiles(line['speedup_low'], line['speedup_high'])} over rounds), {reason}"
+    ).replace("as fast than", "as fast as")
+    if line["verdict"] == "too-few-queries":
+        half = (line["high"] - line["low"]) / 2
+        text += (
+            f": the 95 % interval of the difference is ±{half:.3f}, and about "
+            f"{about(int(line['needed']))} queries of the same spread would bring it within "
+            "the margin"
+        )
+    return f"{text}."
+
+
+def _power(models: pd.DataFrame, margin: float) -> str:
+    """What this many test queries can tell apart; said only where it is too little."""
+    half = ((models["high"] - models["low"]) / 2).median()
+    queries, chosen_on = int(models["test_queries"].max()), int(models["vali_queries"].max())
+    if math.isnan(half) or half <= margin:
+        return ""
+    return (
+        f"With {queries:,} test queries a difference from the forest is rarely significant: its "
+        f"95 % interval is about ±{half:.3f} here (median over the networks), wider than the "
+        f"margin of {margin:g}. No mark in the table means “not told apart”, not “equal”. The "
+        f"choice on vali rests on {chosen_on:,} queries and is as uncertain."
+    )
+
+
+def _alerts(tables: Tables, settings: Mapping[str, Any]) -> list[str]:
+    """What somebody should look at before quoting a number; the report's red lines."""
+    several = tables["models"]["dataset"].nunique() > 1
+    checks = tables["checks"]
+    failed = checks[~checks["ok"].astype(bool)]
+    low = failed[failed["check"] == "quality"].to_dict("records")
+    alerts = []
+    if low:
+        # One alert for all: a low floor can fail many networks, and they are in the table.
+        names = ", ".join(
+            f"{_full_name(line, several)} ({100 * line['value']:.1f} %)" for line in low
+        )
+        alerts.append(
+            f"nDCG@10 on vali is below the floor of {100 * low[0]['limit']:.1f} % of the forest's "
+            f"for {len(low)} of {(checks['check'] == 'quality').sum()} networks: {names}."
+        )
+    for line in failed[failed["check"] == "sparsity"].to_dict("records"):
+        alerts.append(
+            f"{_full_name(line, several)}: {100 * line['value']:.1f} % of the pruned weights are "
+            f"0, not {100 * line['limit']:.1f} %."
+        )
+    return alerts + _timing_alerts(tables["health"], several, settings["drift"])
+
+
+def _timing_alerts(health: pd.DataFrame, several: bool, drift: float) -> list[str]:
+    """One alert for all jobs that drifted, and one for all without a reference."""
+    alerts = []
+    drifted = health[health["flagged"] & health["us"].notna()]
+    if len(drifted):
+        worst = drifted.loc[drifted["deviation"].abs().idxmax()]
+        alerts.append(
+            f"In {len(drifted)} of {len(health)} timing jobs the reference forest’s time is more "
+            f"than {100 * drift:g} % off the other jobs’ median (most in "
+            f"{_full_name(worst, several)}: {percent(worst['deviation'], sign=True)} %). The "
+            "machine was not quiet: times in µs/doc of these jobs are off by about as much, "
+            "ratios far less. Timing health, below, names the files to delete to repeat them."
+        )
+    missing = health[health["us"].isna()].to_dict("records")
+    if missing:
+        names = ", ".join(_full_name(line, several) for line in missing)
+        alerts.append(
+            f"No time of the reference forest in the timing of {names}: their speed-ups compare "
+            "times of different jobs as they are. Choose another timing.reference_engine."
+        )
+    return alerts
+
+
+def _full_name(line: Mapping[str, Any], several: bool) -> str:
+    return f"{line['dataset']}, {line['name']}" if several else str(line["name"])

@@ -1,0 +1,266 @@
+"""The report's tables of quality and time, one tidy DataFrame each.
+
+Times are microseconds a document, sparsity is a fraction; wording and rounding come later
+(``distilrank/display.py``). Checks, parity, data and predictor are in ``distilrank/evidence.py``.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from distilrank.matched import SIGNIFICANT, Match, Rules, headline, paired_samples, speedup
+from distilrank.metrics import METRICS
+from distilrank.results import Key, Quality, Timing, recipes_differ
+
+NAN = float("nan")
+
+
+def models_table(
+    qualities: Mapping[Key, Quality], timings: Mapping[Key, Timing], rules: Rules
+) -> pd.DataFrame:
+    """One line a model: what it is, its fastest faithful engine, its quality on test.
+
+    ``speedup`` is against the model's own forest on that forest's fastest exact engine;
+    ``difference``, ``low``, ``high``, ``p_value`` and ``mark`` compare nDCG@10 on test with it.
+    """
+    lines = []
+    with_recipe = recipes_differ(qualities)
+    for key, quality in qualities.items():
+        line = _identity(key, with_recipe) | _shape(quality)
+        line |= _time(timings, key, rules.batch) | _ranking(quality)
+        if not key.is_forest and key.forest in qualities:
+            line |= _against_teacher(quality, qualities[key.forest], rules)
+        lines.append(line)
+    table = pd.DataFrame(lines, columns=_MODEL_COLUMNS)
+    table["on_front"] = False
+    for _, part in table.groupby("dataset"):
+        table.loc[part.index, "on_front"] = pareto_front(part["us"], part["ndcg@10"])
+    return table
+
+
+_MODEL_COLUMNS = [
+    *("dataset", "kind", "name", "teacher", "student", "recipe", "sparsity"),
+    *("architecture", "trees", "max_leaves", "layer_sparsity", "folds", "seeds"),
+    *("engine", "batch", "us", "us_q1", "us_q3", "speedup"),
+    *(*METRICS, "seed_sd", "vali_ndcg@10", "vali_queries", "test_queries"),
+    *("difference", "low", "high", "p_value", "mark", "teacher_share"),
+]
+
+
+def pareto_front(times: Sequence[float], quality: Sequence[float]) -> np.ndarray:
+    """(models,) bool: no other model is at least as fast and as good, and better in one.
+
+    A model without a time or a quality is never on the front.
+    """
+    points = np.column_stack(
+        [np.asarray(times, dtype=np.float64), -np.asarray(quality, dtype=np.float64)]
+    )
+    known = ~np.isnan(points).any(axis=1)
+    front = known.copy()
+    for index in np.flatnonzero(known):
+        others = points[known]
+        beats = (others <= points[index]).all(axis=1) & (others < points[index]).any(axis=1)
+        front[index] = not beats.any()
+    return front
+
+
+def _identity(key: Key, with_recipe: bool) -> dict[str, Any]:
+    return {
+        "dataset": key.dataset,
+        "kind": key.kind,
+        "name": key.name(with_recipe),
+        "teacher": key.teacher,
+        "student": key.student,
+        "recipe": key.recipe,
+        "sparsity": key.sparsity,
+    }
+
+
+def _shape(quality: Quality) -> dict[str, Any]:
+    model = quality.model
+    layers = model.get("layer_sparsity", [])
+    return {
+        "architecture": model.get("architecture", ""),
+        "trees": model.get("trees", NAN),
+        "max_leaves": model.get("max_leaves", NAN),
+        "layer_sparsity": " ".join(f"{share:.4g}" for share in layers),
+        "folds": " ".join(map(str, quality.folds)),
+        "seeds": len(quality.seeds),
+    }
+
+
+def _time(timings: Mapping[Key, Timing], key: Key, batch: int) -> dict[str, Any]:
+    job, base = timings.get(key), timings.get(key.forest)
+    line = job.fastest(batch, faithful=True) if job else None
+    if job is None or line is None:
+        return {"engine": "", "batch": batch} | dict.fromkeys([*_QUARTILES, "speedup"], NAN)
+    times = {name: line[column] for name, column in _QUARTILES.items()}
+    base_line = base.fastest(batch, faithful=True) if base else None
+    ratio = speedup(job, line, base, base_line)[0] if base and base_line else NAN
+    return {"engine": line["engine"], "batch": batch, **times, "speedup": ratio}
+
+
+_QUARTILES = {"us": "median", "us_q1": "q1", "us_q3": "q3"}
+
+
+def _ranking(quality: Quality) -> dict[str, Any]:
+    return {
+        **{metric: quality.mean("test", metric) for metric in METRICS},
+        "seed_sd": quality.seed_spread("test"),
+        "vali_ndcg@10": quality.mean("vali"),
+        "vali_queries": int(quality.per_query("vali").notna().sum()),
+        "test_queries": int(quality.per_query("test").notna().sum()),
+    }
+
+
+def _against_teacher(quality: Quality, teacher: Quality, rules: Rules) -> dict[str, Any]:
+    test = rules.compare(quality, teacher)
+    mark = ""
+    if test.p_value < SIGNIFICANT and test.difference:
+        mark = "worse" if test.difference < 0 else "better"
+    return {
+        "difference": test.difference,
+        "low": test.interval[0],
+        "high": test.interval[1],
+        "p_value": test.p_value,
+        "mark": mark,
+        "teacher_share": quality.mean("vali") / teacher.mean("vali"),
+    }
+
+
+def matched_table(
+    matches: Sequence[Match], qualities: Mapping[Key, Quality], margin: float
+) -> pd.DataFrame:
+    """One line a forest: the network that vali chose, and what test says of it."""
+    with_recipe = recipes_differ(qualities)
+    lines = []
+    for match in matches:
+        forest, chosen = qualities[match.forest], match.test is not None
+        network = qualities[match.network] if match.network and chosen else None
+        lines.append(
+            {
+                "dataset": match.forest.dataset,
+                "forest": match.forest.name(),
+                "trees": forest.model.get("trees", NAN),
+                "max_leaves": forest.model.get("max_leaves", NAN),
+                "forest_engine": match.forest_line.get("engine", ""),
+                "forest_us": match.forest_line.get("median", NAN),
+                "network": network.key.name(with_recipe) if network else "",
+                "architecture": network.model.get("architecture", "") if network else "",
+                "network_engine": match.network_line.get("engine", ""),
+                "network_us": match.network_line.get("median", NAN),
+                "speedup": match.speedup,
+                "speedup_low": match.spread[0],
+                "speedup_high": match.spread[1],
+                "vali_difference": match.vali_difference if chosen else NAN,
+                **_test_columns(match),
+                "network_seed_sd": network.seed_spread("test") if network else NAN,
+                "seeds": len(network.seeds) if network else NAN,
+                "verdict": match.verdict,
+                "headline": headline(match, margin),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def _test_columns(match: Match) -> dict[str, Any]:
+    if match.test is None:
+        names = ("difference", "low", "high", "p_value", "queries", "needed")
+        return dict.fromkeys(names, NAN)
+    return {
+        "difference": match.test.difference,
+        "low": match.test.interval[0],
+        "high": match.test.interval[1],
+        "p_value": match.test.p_value,
+        "queries": match.test.queries,
+        "needed": match.needed or NAN,
+    }
+
+
+def speedup_table(timings: Mapping[Key, Timing], batch: int) -> pd.DataFrame:
+    """Each sparse engine against the fastest dense engine of the same pruned model and job.
+
+    ``ratio`` is dense over sparse: the median over rounds of the ratio within a round, with the
+    quartiles ``ratio_q1`` and ``ratio_q3``. ``fastest`` marks each model's fastest sparse engine.
+    """
+    lines = []
+    with_recipe = recipes_differ(timings)
+    for key, job in timings.items():
+        measured = [line for line in job.measured(batch) if _is_fp32(line)]
+        dense = [line for line in measured if not line["sparse"]]
+        sparse = [line for line in measured if line["sparse"]]
+        if key.kind != "pruned" or not dense:
+            continue
+        for rank, line in enumerate(sparse):
+            q1, ratio, q3 = _round_ratios(dense[0], line)
+            lines.append(
+                {
+                    **_identity(key, with_recipe),
+                    "engine": line["engine"],
+                    "us": line["median"],
+                    "dense_engine": dense[0]["engine"],
+                    "dense_us": dense[0]["median"],
+                    "ratio": ratio,
+                    "ratio_q1": q1,
+                    "ratio_q3": q3,
+                    "fastest": rank == 0,
+                }
+            )
+    return pd.DataFrame(lines, columns=_SPEEDUP_COLUMNS)
+
+
+_SPEEDUP_COLUMNS = [
+    *("dataset", "kind", "name", "teacher", "student", "recipe", "sparsity"),
+    *("engine", "us", "dense_engine", "dense_us", "ratio", "ratio_q1", "ratio_q3", "fastest"),
+]
+
+
+def _is_fp32(line: Mapping[str, Any]) -> bool:
+    # A bf16 or int8 dense engine against an fp32 sparse one would compare precisions.
+    return line.get("precision", "fp32") == "fp32"
+
+
+def _round_ratios(dense: Mapping[str, Any], sparse: Mapping[str, Any]) -> list[float]:
+    samples = np.array(sparse["samples"])
+    ratios = paired_samples(dense, len(samples)) / samples
+    return np.percentile(ratios, [25, 50, 75]).tolist()
+
+
+def engines_table(timings: Mapping[Key, Timing]) -> pd.DataFrame:
+    """One line for each model, engine and batch, and one with a reason for each engine skipped."""
+    lines = []
+    with_recipe = recipes_differ(timings)
+    for key, job in timings.items():
+        identity = _identity(key, with_recipe)
+        for line in job.content["measurements"]:
+            if line["of"] != "model":
+                continue
+            settings = {name: line.get(name) for name in ("precision", "exact", "sparse")}
+            times = {name: line[column] for name, column in _QUARTILES.items()}
+            lines.append(
+                {
+                    **identity,
+                    "engine": line["engine"],
+                    "status": "timed",
+                    **settings,
+                    "batch": line["batch"],
+                    **times,
+                    "rounds": len(line["samples"]),
+                    "reason": "",
+                }
+            )
+        lines += [
+            {**identity, "engine": skip["engine"], "status": "skipped", "reason": skip["reason"]}
+            for skip in job.content["skipped"]
+            # A reference engine that did not run is told with the timing's health.
+            if skip.get("of", "model") == "model"
+        ]
+    return pd.DataFrame(lines, columns=_ENGINES_COLUMNS)
+
+
+_ENGINES_COLUMNS = [
+    *("dataset", "kind", "name", "teacher", "student", "recipe", "sparsity", "engine", "status"),
+    *("precision", "exact", "sparse", "batch", "us", "us_q1", "us_q3", "rounds", "reason"),
+]

@@ -1,0 +1,142 @@
+"""Write the report's tables (CSV and LaTeX) and the sentences made from them."""
+
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from distilrank import display, evidence, tables
+from distilrank.files import replacing, write_json
+from distilrank.logs import job
+from distilrank.matched import Rules, match_forests
+from distilrank.results import Paths, read_quality, read_timing
+from distilrank.summary import summarise
+
+StrPath = str | os.PathLike
+
+
+def make_tables(
+    quality: Paths,
+    parity: Paths,
+    timing: Paths,
+    validation: StrPath,
+    meta: Paths,
+    history: Paths,
+    published: StrPath,
+    folder: StrPath,
+    summary: StrPath,
+    *,
+    headline_batch: int,
+    margin: float,
+    permutations: int = 10_000,
+    min_share: float | None = None,
+    drift: float = 0.03,
+    seed: int = 0,
+    titles: Mapping[str, str] | None = None,
+) -> None:
+    """Read what the jobs measured and write ``folder/*.csv``, ``folder/*.tex`` and ``summary``.
+
+    Args:
+        quality, parity, timing: the models' JSON files.
+        validation: the predictor's accuracy, with ``samples``.
+        meta: ``meta.json`` of every split.
+        history: the students' CSV files, one line an epoch.
+        published: ``config/published.yaml``.
+        headline_batch: documents a call at which models are compared.
+        margin: loss of mean nDCG@10 that still counts as equal quality.
+        min_share: least share of the forest's nDCG@10; None = no floor.
+        drift: share by which a job's reference time may differ from the other jobs'.
+        seed: of the randomisation tests.
+        titles: a data set's title by its key.
+
+    Raises:
+        ValueError: if files contradict each other; the message names those to run again.
+    """
+    folder = Path(folder)
+    qualities, timings = read_quality(quality), read_timing(timing)
+    rules = Rules(headline_batch, margin, permutations, seed)
+    models = tables.models_table(qualities, timings, rules)
+    matched = tables.matched_table(match_forests(qualities, timings, rules), qualities, margin)
+    predictor = evidence.predictor_table(validation)
+    figures = yaml.safe_load(Path(published).read_text(encoding="utf-8"))["figures"]
+    made = {
+        "models": models,
+        "matched": matched,
+        "speedup": tables.speedup_table(timings, headline_batch),
+        "engines": tables.engines_table(timings),
+        "predictor": predictor,
+        "accuracy": evidence.accuracy_table(predictor),
+        "parity": evidence.parity_table(parity),
+        "health": evidence.health_table(timings, headline_batch, drift),
+        "checks": evidence.checks_table(models, qualities, min_share),
+        "data": evidence.data_table(meta),
+        "training": evidence.training_table(history),
+        "published": evidence.published_table(figures, models, matched),
+    }
+    for name, table in made.items():
+        logging.info("table %s: %d rows", name, len(table))
+        _write(folder / f"{name}.csv", table.to_csv(index=False))
+    for name, (table, columns) in _printed(made).items():
+        _write(folder / f"{name}.tex", display.latex(table, columns))
+    settings = {
+        "headline_batch": headline_batch,
+        "margin": margin,
+        "permutations": permutations,
+        "min_share": min_share,
+        "drift": drift,
+    }
+    conventions = next(iter(qualities.values())).runs[0]["conventions"]
+    write_json(summary, summarise(made, timings, conventions, settings, titles or {}))
+
+
+def _printed(
+    made: Mapping[str, pd.DataFrame],
+) -> dict[str, tuple[pd.DataFrame, Iterable[display.Column]]]:
+    """The tables that LaTeX gets, each with its columns; the data set leads where it varies.
+
+    Single predictions and epochs are too many to print; they are in the CSV files.
+    """
+    wide, batches = display.by_batch(made["engines"])
+    printed = {
+        "engines": (wide, display.engine_columns(batches)),
+        "parity": (evidence.parity_by_engine(made["parity"]), display.TABLES["parity"]),
+    }
+    printed |= {
+        name: (made[name], columns)
+        for name, columns in display.TABLES.items()
+        if name in made and name not in {*printed, "predictor"}
+    }
+    several = made["models"]["dataset"].nunique() > 1
+    leading = (display.text("dataset", "Data set"),) if several else ()
+    return {
+        name: (table, (*leading, *columns) if "dataset" in table else columns)
+        for name, (table, columns) in printed.items()
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        make_tables(
+            quality=snakemake.input.quality,
+            parity=snakemake.input.parity,
+            timing=snakemake.input.timing,
+            validation=snakemake.input.validation,
+            meta=snakemake.input.meta,
+            history=snakemake.input.history,
+            published=snakemake.input.published,
+            folder=Path(snakemake.output.summary).parent / "tables",
+            summary=snakemake.output.summary,
+            headline_batch=snakemake.params.headline_batch,
+            margin=snakemake.params.margin,
+            permutations=snakemake.params.permutations,
+            min_share=snakemake.params.min_share,
+            titles=snakemake.params.titles,
+        )

@@ -1,0 +1,102 @@
+"""scripts/distil_student.py and scripts/prune_student.py: from a teacher to pruned students."""
+
+import csv
+
+import numpy as np
+import pytest
+from tiny import names
+
+from distilrank.distil import HISTORY, Schedule
+from distilrank.letor import Dataset
+from distilrank.scaling import fit_zscore
+from distilrank.student import Student
+from scripts.distil_student import distil_student
+from scripts.prune_student import prune_student
+
+IDENTITY = {"dataset": "tiny", "fold": 1, "teacher": "lm", "student": "S", "recipe": "quick",
+            "seed": 3}  # fmt: skip
+WIDTHS = [12, 6]
+SCHEDULE = Schedule(epochs=3, batch=80, learning_rate=0.01)
+
+
+def splits_of(fold):
+    return {name: fold.data[name] for name in ("train", "vali")}
+
+
+def distil(fold, folder, **change):
+    model, history = folder / "sp0.safetensors", folder / "sp0.csv"
+    identity = IDENTITY | change
+    distil_student(splits_of(fold), fold.teacher, WIDTHS, SCHEDULE, identity, model, history)
+    return model
+
+
+def prune(fold, dense, folder, layers=(1,), sparsity=0.9):
+    model, history = folder / "pruned.safetensors", folder / "pruned.csv"
+    prune_student(dense, splits_of(fold), fold.teacher, layers, sparsity, SCHEDULE, model, history)
+    return model
+
+
+def epochs_in(history):
+    with history.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert tuple(lines[0]) == HISTORY
+    return [int(line["epoch"]) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def dense(fold, tmp_path_factory):
+    return distil(fold, tmp_path_factory.mktemp("dense"))
+
+
+def test_a_student_file_says_what_it_is_and_scales_by_train(fold, dense):
+    student = Student.load(dense)
+    assert student.meta == IDENTITY | {"kind": "network", "sparsity": 0.0}
+    assert student.architecture == "8-12-6-1"
+    mean, scale = fit_zscore(np.array(Dataset.open(fold.data["train"]).features))
+    assert (student.mean.tolist(), student.scale.tolist()) == (mean.tolist(), scale.tolist())
+    assert epochs_in(dense.with_suffix(".csv")) == [1, 2, 3]
+    assert names(dense.parent) == ["sp0.csv", "sp0.safetensors"]
+
+
+def test_the_seed_alone_decides_the_bytes(fold, dense, tmp_path):
+    assert distil(fold, tmp_path / "again").read_bytes() == dense.read_bytes()
+    other = Student.load(distil(fold, tmp_path / "other", seed=4))
+    assert not np.array_equal(other.weights[0], Student.load(dense).weights[0])
+
+
+@pytest.mark.parametrize(("layers", "sparsity"), [((1,), 0.9), ((1, 2), 0.5), ((3,), 0.333)])
+def test_pruning_reaches_its_sparsity_exactly(fold, dense, tmp_path, layers, sparsity):
+    model = prune(fold, dense, tmp_path, layers, sparsity)
+    start, student = Student.load(dense), Student.load(model)
+    assert student.meta == start.meta | {"sparsity": sparsity}
+    for layer, weight in enumerate(student.weights, start=1):
+        zeros = round(sparsity * weight.size) if layer in layers else 0
+        assert np.count_nonzero(weight == 0) == zeros
+    gone = student.weights[layers[0] - 1] == 0
+    before = np.abs(start.weights[layers[0] - 1])
+    assert before[gone].max() <= before[~gone].min(), "the smallest of the dense student go"
+    assert epochs_in(model.with_suffix(".csv")) == [1, 2, 3]
+
+
+def test_pruning_twice_gives_the_same_bytes_and_leaves_the_dense_file(fold, dense, tmp_path):
+    before = dense.read_bytes()
+    one, other = (prune(fold, dense, tmp_path / name).read_bytes() for name in ("a", "b"))
+    assert one == other
+    assert dense.read_bytes() == before
+
+
+def test_a_layer_that_is_not_there_writes_nothing(fold, dense, tmp_path):
+    with pytest.raises(ValueError) as raised:
+        prune(fold, dense, tmp_path, layers=(4,))
+    assert str(raised.value) == "prune.layers names layer 4; 8-12-6-1 has layers 1 to 3"
+    assert names(tmp_path) == []
+
+
+def test_a_loss_that_explodes_writes_nothing(fold, tmp_path):
+    wild = Schedule(epochs=3, batch=80, learning_rate=1e30)
+    with pytest.raises(ValueError, match="lower the recipe's learning_rate"):
+        distil_student(
+            splits_of(fold), fold.teacher, WIDTHS, wild, IDENTITY,
+            tmp_path / "sp0.safetensors", tmp_path / "sp0.csv",
+        )  # fmt: skip
+    assert names(tmp_path) == []

@@ -1,0 +1,201 @@
+"""The page: whole, self-contained, escaped, and with what the tables say."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import yaml
+from docutils.core import publish_parts
+from jinja2 import Environment, StrictUndefined
+
+from distilrank.page import inline_svg
+from scripts.make_tables import make_tables
+from scripts.plot_predictor import plot_predictor
+from scripts.plot_speedup import plot_speedup
+from scripts.plot_tradeoff import plot_tradeoff
+from scripts.plot_training import plot_training
+from scripts.render_report import render_report
+from tests.results_builder import Results
+
+ROOT = Path(__file__).parents[2]
+SECTIONS = [
+    *("headline", "tradeoff", "models", "matched", "sparse", "engines", "predictor", "training"),
+    *("parity", "checks", "health", "data", "machine", "conventions", "published"),
+]
+
+
+class Page(HTMLParser):
+    """Ids, addresses, and whether every element is closed."""
+
+    VOID = frozenset({"meta", "br", "link", "img", "hr"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.addresses, self.open, self.sections = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "section":
+            self.sections.append(attrs["id"])
+        self.ids += [attrs["id"]] if "id" in attrs else []
+        self.addresses += [attrs[name] for name in ("href", "src", "xlink:href") if name in attrs]
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def built(root, datasets=("toy",), titles=None):
+    """Run every script of the report; the page's path."""
+    report = root / "report"
+    tables, figures = report / "tables", report / "figures"
+    make_tables(
+        **Results(root / "results", datasets, queries=12).inputs,
+        published=ROOT / "config" / "published.yaml", folder=tables,
+        summary=report / "summary.json", headline_batch=256, margin=0.005, permutations=100,
+        min_share=0.9, titles=titles or {},
+    )  # fmt: skip
+    for dataset in datasets:
+        for plot, name, more in (
+            (plot_tradeoff, "models", {"headline_batch": 256}),
+            (plot_speedup, "speedup", {}),
+            (plot_training, "training", {}),
+        ):
+            stem = figures / f"{plot.__name__.removeprefix('plot_')}-{dataset}"
+            outputs = stem.with_suffix(".svg"), stem.with_suffix(".png")
+            plot(tables / f"{name}.csv", *outputs, dataset=dataset, **more)
+    plot_predictor(tables / "predictor.csv", figures / "predictor.svg", figures / "predictor.png")
+    return rendered(report)
+
+
+def rendered(report):
+    render_report(
+        ROOT / "report" / "index.html.j2",
+        sorted((report / "tables").glob("*.csv")),
+        sorted((report / "figures").glob("*.svg")),
+        report / "summary.json",
+        report / "index.html",
+    )
+    return report / "index.html"
+
+
+@pytest.fixture(scope="module")
+def page_path(tmp_path_factory):
+    return built(tmp_path_factory.mktemp("page"), titles={"toy": "Toy & <b>sons</b>"})
+
+
+@pytest.fixture(scope="module")
+def page(page_path):
+    return page_path.read_text()
+
+
+def test_sections_stand_in_their_order_and_elements_are_closed(page):
+    found = Page(page)
+    assert found.sections == SECTIONS
+    assert found.open == []
+    assert len(found.ids) == len(set(found.ids))
+
+
+def test_the_page_needs_nothing_from_outside(page_path, page):
+    found = Page(page)
+    for address in found.addresses:
+        assert "://" not in address, address
+        if address.startswith("#"):
+            assert address[1:] in found.ids
+        else:
+            assert (page_path.parent / address).is_file(), address
+    assert "<script" not in page
+    assert "@import" not in page
+    assert not re.search(r"url\((?!#)", page)
+
+
+def test_every_link_into_a_figure_has_its_target(page):
+    ids = set(Page(page).ids)
+    assert set(re.findall(r"url\(#([^)]+)\)", page)) <= ids
+
+
+def test_text_is_escaped(page):
+    assert "Toy &amp; &lt;b&gt;sons&lt;/b&gt;" in page
+    assert "<b>sons" not in page
+
+
+def test_every_model_and_headline_is_on_the_page(page_path, page):
+    models = pd.read_csv(page_path.parent / "tables" / "models.csv")
+    for name in models["name"]:
+        assert f'<th scope="row">{name}</th>' in page
+    summary = json.loads((page_path.parent / "summary.json").read_text())
+    for match in summary["datasets"][0]["matches"]:
+        assert match["headline"].replace("'", "&#39;") in page
+    assert summary["datasets"][0]["power"] in page
+    assert "absent is not installed: see the README" in page
+
+
+def test_a_model_below_the_floor_has_a_red_line(page_path, tmp_path):
+    report = page_path.parent
+    checks = pd.read_csv(report / "tables" / "checks.csv")
+    name = checks.loc[0, "name"]
+    checks["ok"] = checks["name"] != name
+    changed = tmp_path / "report"
+    (changed / "tables").mkdir(parents=True)
+    for path in (report / "tables").glob("*.csv"):
+        (changed / "tables" / path.name).write_bytes(path.read_bytes())
+    checks.to_csv(changed / "tables" / "checks.csv", index=False)
+    (changed / "summary.json").write_bytes((report / "summary.json").read_bytes())
+    text = rendered(changed).read_text()
+    assert re.search(rf'<tr class="\w+ alert[^"]*"><th scope="row">{name}</th>', text)
+    assert "checks fail" in text
+
+
+def test_several_data_sets_have_a_part_each_in_every_section(tmp_path):
+    titles = {"toy": "First", "other": "Second"}
+    page = built(tmp_path, ("toy", "other"), titles).read_text()
+    found = Page(page)
+    assert found.sections == SECTIONS
+    assert len(found.ids) == len(set(found.ids))
+    assert page.count("<h3>First</h3>") == page.count("<h3>Second</h3>") > 8
+
+
+def test_the_same_input_gives_the_same_page(page_path, page, tmp_path):
+    assert built(tmp_path, titles={"toy": "Toy & <b>sons</b>"}).read_text() == page
+
+
+@pytest.mark.parametrize("no_relevant", [1.0, None])
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "report").glob("*.rst")), ids=lambda path: path.stem
+)
+def test_captions_read_the_config_and_are_clean(path, no_relevant):
+    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    config["quality"]["no_relevant"] = no_relevant
+    job = SimpleNamespace(config=config, wildcards=SimpleNamespace(dataset="toy"))
+    text = Environment(undefined=StrictUndefined).from_string(path.read_text())
+    # Level 1: even a hint of the parser's is an error.
+    parts = publish_parts(
+        text.render(snakemake=job),
+        writer="html",
+        settings_overrides={"halt_level": 1, "report_level": 1},
+    )
+    assert "system-message" not in parts["body"]
+    assert "{" not in parts["body"]
+
+
+def test_every_table_and_figure_has_a_caption(page_path):
+    stems = {path.stem for path in (page_path.parent / "tables").glob("*.csv")}
+    captions = {path.stem for path in (ROOT / "report").glob("*.rst")}
+    assert stems | {"workflow", "page", "tradeoff"} == captions
+
+
+def test_a_file_that_is_no_svg_is_told(tmp_path):
+    path = tmp_path / "figure.svg"
+    path.write_text("nothing")
+    with pytest.raises(ValueError, match="is not an SVG file"):
+        inline_svg(path)

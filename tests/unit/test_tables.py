@@ -1,0 +1,303 @@
+"""Tables of quality, time and checks on hand-made results."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from distilrank import display, evidence, tables
+from distilrank.matched import Rules
+from distilrank.results import Key, Quality, Timing, named_by_path
+from tests.results_builder import forest, measurement, network, parity, quality, timing
+
+RULES = Rules(batch=256, margin=0.005, permutations=500)
+
+
+def qualities(*pairs):
+    """Models with one level of quality each, on five queries that differ a little."""
+    found = [
+        Quality(Key.of(model), [quality(model, values, values)])
+        for model, level in pairs
+        for values in [[level + 0.01 * query for query in range(5)]]
+    ]
+    return {one.key: one for one in found}
+
+
+def timings(*jobs):
+    return {one.key: one for one in jobs}
+
+
+def job(model, *lines, reference_us=4.0, skipped=()):
+    return Timing(Path("timing/x.json"), timing(model, lines, reference_us, skipped=skipped))
+
+
+def test_a_model_is_on_the_front_unless_another_is_as_good_in_both_and_better_in_one():
+    times = [1.0, 2.0, 3.0, 2.0, math.nan, 2.5, 1.0]
+    ndcg = [0.4, 0.5, 0.6, 0.5, 0.9, 0.5, 0.3]
+    found = tables.pareto_front(times, ndcg)
+    # The two equal models keep each other company; the one without a time is out.
+    assert found.tolist() == [True, True, True, True, False, False, False]
+
+
+def test_the_models_table():
+    model = network("A", 0.95)
+    table = tables.models_table(
+        qualities((forest(), 0.5), (model, 0.4)),
+        timings(
+            job(forest(), measurement("lgbm", 9.0), measurement("qs", 4.0)),
+            job(
+                model,
+                measurement("torch", 3.0),
+                measurement("csr", [0.9, 1.0, 1.1], sparse=True),
+                measurement("int8", 0.1, exact=False, precision="int8"),
+                reference_us=2.0,
+            ),
+        ),
+        RULES,
+    )
+    teacher, student = table.to_dict("records")
+    assert (teacher["name"], student["name"]) == ("large", "large/A 95 %")
+    assert (student["kind"], student["engine"]) == ("pruned", "csr")
+    assert (student["us"], student["us_q1"], student["us_q3"]) == pytest.approx((1.0, 0.95, 1.05))
+    # Each time relative to the reference in its own job, 4 and 2.
+    assert student["speedup"] == pytest.approx((4.0 / 4.0) / (1.0 / 2.0))
+    assert teacher["speedup"] == 1.0
+    assert student["ndcg@10"] == pytest.approx(0.4 + 0.01 * np.mean(range(5)))
+    assert student["teacher_share"] == pytest.approx(0.42 / 0.52)
+    assert student["difference"] == pytest.approx(0.4 - 0.5)
+    # Five equal differences: 2 of the 32 sign patterns are as extreme, so p is about 1/16.
+    assert student["p_value"] == pytest.approx(2 / 32, abs=0.04)
+    assert table["on_front"].tolist() == [True, True]
+
+
+@pytest.mark.parametrize(("level", "mark"), [(0.4, "worse"), (0.6, "better"), (0.5, "")])
+def test_marks_are_given_only_where_the_difference_is_significant(level, mark):
+    values = {0.5: [0.5 + 0.01 * query for query in range(20)]}
+    values[level] = [level + 0.01 * query for query in range(20)]
+    models = {
+        key.key: key
+        for model, at in ((forest(), 0.5), (network("A"), level))
+        for key in [Quality(Key.of(model), [quality(model, values[at], values[at])])]
+    }
+    table = tables.models_table(models, {}, RULES)
+    assert table["mark"].fillna("").tolist() == ["", mark]
+    assert table["us"].isna().all()
+
+
+def test_names_tell_the_recipe_only_where_there_are_several():
+    one = qualities((network("A", recipe="x"), 0.5))
+    two = qualities((network("A", recipe="x"), 0.5), (network("A", recipe="y"), 0.5))
+    assert tables.models_table(one, {}, RULES)["name"].tolist() == ["large/A dense"]
+    names = tables.models_table(two, {}, RULES)["name"].tolist()
+    assert names == ["large/A/x dense", "large/A/y dense"]
+
+
+def test_several_seeds_have_a_mean_and_a_spread():
+    runs = [
+        quality(network("A", seed=seed), [level, level], [level, level])
+        for seed, level in ((1, 0.4), (2, 0.6))
+    ]
+    found = Quality(Key.of(network("A")), runs)
+    assert found.mean("test") == pytest.approx((0.4 + 0.6) / 2)
+    assert found.seed_spread("test") == pytest.approx(np.std([0.4, 0.6], ddof=1))
+    assert found.seed_means("test") == pytest.approx([0.4, 0.6])
+
+
+def test_a_query_left_out_by_the_convention_does_not_count():
+    model = network("A")
+    found = Quality(Key.of(model), [quality(model, [0.5, None], [0.4, None, 0.6])])
+    assert found.mean("test") == pytest.approx((0.4 + 0.6) / 2)
+    assert found.per_query("test").notna().sum() == 2
+
+
+def test_sparse_is_held_against_the_fastest_dense_engine_of_the_same_job():
+    model = network("A", 0.95)
+    lines = [
+        measurement("slow dense", 3.0),
+        measurement("dense", [2.0, 2.2, 1.8]),
+        measurement("int8", 0.1, precision="int8", exact=False),
+        measurement("mkl", [1.0, 1.0, 1.0], sparse=True),
+        measurement("scipy", [4.0, 4.0, 4.0], sparse=True),
+    ]
+    dense_model = job(network("A"), measurement("dense", 1.0))
+    table = tables.speedup_table(timings(job(model, *lines), dense_model), 256)
+    assert table["engine"].tolist() == ["mkl", "scipy"]
+    assert set(table["dense_engine"]) == {"dense"}
+    assert table["ratio"].tolist() == pytest.approx([2.0 / 1.0, 2.0 / 4.0])
+    # Per round 2.0, 2.2 and 1.8: quartiles of three lie half way between neighbours.
+    assert table["ratio_q1"].iloc[0] == pytest.approx((1.8 + 2.0) / 2)
+    assert table["ratio_q3"].iloc[0] == pytest.approx((2.0 + 2.2) / 2)
+    assert table["fastest"].tolist() == [True, False]
+
+
+def test_skipped_engines_keep_their_reasons_and_are_counted():
+    skip = [{"engine": "xsmm", "reason": "no library"}]
+    table = tables.engines_table(
+        timings(
+            job(network("A"), measurement("t", 1.0), skipped=skip),
+            job(network("C"), measurement("t", 1.0, 20), measurement("t", 2.0), skipped=skip),
+        )
+    )
+    assert evidence.skipped_engines(table).to_dict("records") == [
+        {"engine": "xsmm", "reason": "no library", "models": 2}
+    ]
+    wide, batches = display.by_batch(table)
+    assert batches == [20, 256]
+    assert wide.fillna(0)[["20", "256"]].to_numpy().tolist() == [[0.0, 1.0], [1.0, 2.0]]
+
+
+def test_a_job_off_the_others_median_by_more_than_the_drift_is_flagged():
+    references = {"A": 4.0, "B": 4.0, "C": 4.1, "D": 4.2}
+    jobs = [
+        job(network(name), measurement("t", 1.0), reference_us=us)
+        for name, us in references.items()
+    ]
+    table = evidence.health_table(timings(*jobs), 256, drift=0.03)
+    assert table["others_us"].tolist() == pytest.approx([4.1, 4.1, 4.0, 4.0])
+    deviations = [4.0 / 4.1 - 1, 4.0 / 4.1 - 1, 4.1 / 4.0 - 1, 4.2 / 4.0 - 1]
+    assert table["deviation"].tolist() == pytest.approx(deviations)
+    assert table["flagged"].tolist() == [False, False, False, True]
+
+
+def test_a_job_without_its_reference_is_flagged():
+    bare = job(network("A"), measurement("t", 1.0))
+    bare.content["measurements"].pop()
+    full = job(network("C"), measurement("t", 1.0))
+    table = evidence.health_table(timings(bare, full), 256, drift=0.03)
+    assert table["flagged"].tolist() == [True, False]
+
+
+def test_checks_of_quality_and_sparsity():
+    good, bad = network("A", 0.9), network("C", 0.9)
+    bad["layer_sparsity"][0] = 0.88
+    found = qualities((forest(), 0.5), (good, 0.5), (bad, 0.3))
+    models = tables.models_table(found, {}, RULES)
+    checks = evidence.checks_table(models, found, 0.9).set_index(["name", "check"])["ok"]
+    assert checks.to_dict() == {
+        ("large/A 90 %", "quality"): True,
+        ("large/A 90 %", "sparsity"): True,
+        ("large/C 90 %", "quality"): False,
+        ("large/C 90 %", "sparsity"): False,
+    }
+    without = evidence.checks_table(models, found, None)
+    assert set(without["check"]) == {"sparsity"}
+
+
+def test_the_worst_parity_of_each_engine(tmp_path):
+    for number, error in enumerate((1e-7, 3e-6)):
+        content = parity(network("A", number / 10), ["torch"])
+        content["engines"][0]["error"] = error
+        (tmp_path / f"{number}.json").write_text(json.dumps(content))
+    found = evidence.parity_by_engine(evidence.parity_table(tmp_path.glob("*.json")))
+    torch = found.set_index("engine").loc["torch"]
+    assert (torch["error"], torch["passed"], torch["of"]) == (3e-6, 2, "networks")
+    assert found.set_index("engine").loc["absent", "skipped"] == 2
+
+
+def test_predictor_accuracy(tmp_path):
+    layer = {"kernel": "numpy", "kind": "dense", "outputs": 4, "inputs": 3, "sparsity": 0.0}
+    calls = [(10.0, 11.0), (20.0, 18.0), (40.0, 40.0), (80.0, 100.0)]
+    layers = [
+        layer | {"batch": 10, "measured": measured, "predicted": predicted}
+        for measured, predicted in calls
+    ]
+    student = {"engine": "mkl-csr+numpy", "model": network("A", 0.95), "batch": 256}
+    content = {"layers": layers, "students": [student | {"measured": 2.0, "predicted": 1.5}]}
+    (tmp_path / "validation.json").write_text(json.dumps(content))
+    table = evidence.predictor_table(tmp_path / "validation.json")
+    # A layer's time is given for a call of ten documents, a student's for one document.
+    assert table["measured"].tolist() == pytest.approx([10 / 10, 20 / 10, 40 / 10, 80 / 10, 2.0])
+    assert table["kind"].tolist() == ["dense"] * 4 + ["sparse"]
+    assert table["name"].tolist()[3:] == ["3 to 4, dense", "large/A 95 %"]
+    found = evidence.accuracy_table(table).set_index("set").loc[evidence.LAYERS]
+    assert found["median_error"] == pytest.approx(np.median([0.1, 0.1, 0.0, 0.25]))
+    assert found["max_error"] == pytest.approx(100 / 80 - 1)
+    assert found["bias"] == pytest.approx(np.median([0.1, -0.1, 0.0, 0.25]))
+    assert found["rank_correlation"] == pytest.approx(1.0)
+
+
+def test_no_predictions_are_told(tmp_path):
+    (tmp_path / "validation.json").write_text("{}")
+    with pytest.raises(ValueError, match="holds no predictions"):
+        evidence.predictor_table(tmp_path / "validation.json")
+
+
+PUBLISHED = {
+    "what": "theirs",
+    "metric": "ndcg@10",
+    "value": "0.5259",
+    "datasets": ["toy"],
+    "ours": "network",
+    "comparable": "yes",
+    "why": "same data.",
+    "source": "them",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "comparable", "words"),
+    [
+        ({}, "yes", "same data"),
+        ({"datasets": ["big"]}, "no", "other data: published on big, ours is toy"),
+        ({"fold": 1}, "yes", "same data"),
+        ({"fold": 2}, "partly", "published on fold 2 alone"),
+    ],
+)
+def test_published_figures_are_only_comparable_on_the_same_data(change, comparable, words):
+    found = qualities((forest(), 0.7), (network("A"), 0.5), (network("C"), 0.6))
+    models = tables.models_table(found, {}, RULES)
+    matched = pd.DataFrame({"dataset": [], "verdict": []})
+    (line,) = evidence.published_table([PUBLISHED | change], models, matched).to_dict("records")
+    assert line["model"] == "large/C dense"
+    assert line["ours"] == pytest.approx(0.62)
+    assert line["comparable"] == comparable
+    assert words in line["why"]
+
+
+def test_a_matched_speedup_stands_beside_the_published_one_only_if_it_was_shown():
+    models = tables.models_table(qualities((forest(), 0.7)), {}, RULES)
+    entry = [PUBLISHED | {"metric": "speedup", "ours": "matched"}]
+    line = {"dataset": "toy", "forest": "f", "network": "n", "speedup": 3.0}
+    for verdict, ours in (("shown", 3.0), ("too-few-queries", math.nan)):
+        matched = pd.DataFrame([line | {"verdict": verdict}])
+        found = evidence.published_table(entry, models, matched)["ours"].iloc[0]
+        assert found == pytest.approx(ours, nan_ok=True)
+
+
+def test_names_from_paths():
+    path = "r/students/toy/fold2/large/A/plain/seed3/sp950.csv"
+    names = ("dataset", "fold", "teacher", "student", "recipe", "seed")
+    assert list(named_by_path(path, "students", names).values()) == [
+        *("toy", "2", "large", "A", "plain", "3")
+    ]
+    with pytest.raises(ValueError, match="does not look like data/dataset"):
+        named_by_path(path, "data", ("dataset",))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.01234, "0.0123"), (1.5, "1.50"), (123.4, "123"), (98765.0, "98,765"), (math.nan, "–")],
+)
+def test_significant_digits_without_scientific_notation(value, words):
+    assert display.significant(value) == words
+
+
+def test_a_tiny_loss_does_not_print_as_minus_zero():
+    assert display.fixed(-0.00001, 2, sign=True) == "+0.00"
+    assert display.fixed(-0.012, 2, sign=True) == "−0.01"
+
+
+def test_latex_is_escaped_and_aligned():
+    table = pd.DataFrame({"name": ["a_b & 95 %"], "us": [0.5]})
+    columns = (display.text("name", "Model"), display.number("us", "Time", "µs/doc"))
+    lines = display.latex(table, columns).splitlines()
+    assert lines[1] == r"\begin{tabular}{lr}"
+    assert r"a\_b \& 95 \% & 0.500 \\" in lines
+    assert r" & $\mu$s/doc \\" in lines
+    assert (
+        display.escape_latex("\\x^2 < ▼")
+        == r"\textbackslash{}x\textasciicircum{}2 $<$ $\downarrow$"
+    )
