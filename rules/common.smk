@@ -1,0 +1,119 @@
+"""Paths, and look-ups in the config's catalogue; nothing else."""
+
+from itertools import product
+from pathlib import Path
+
+from distilrank.config import check_config, per_mille
+from distilrank.dependencies import library_files
+from distilrank.letor import SPLIT_FILES, SPLITS
+from snakemake.exceptions import WorkflowError
+
+try:
+    check_config(config)
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
+
+FOLD = "{dataset}/fold{fold}"
+TEACHER = "{dataset}/fold{fold}/{teacher}"
+RUN = "{dataset}/fold{fold}/{teacher}/{student}/{recipe}/seed{seed}"
+
+
+wildcard_constraints:
+    dataset=r"[^/]+",
+    fold=r"\d+",
+    split="|".join(SPLITS),
+    teacher=r"[^/]+",
+    student=r"[^/]+",
+    recipe=r"[^/]+",
+    seed=r"\d+",
+    sparsity=r"\d+",
+
+
+def library(script):
+    """The library files that a script rests on; an edit of one reruns the script's rule."""
+    return library_files(Path(workflow.basedir) / "scripts" / f"{script}.py")
+
+
+def split(name, pattern=FOLD):
+    """The files of one split of a fold."""
+    return [f"results/data/{pattern}/{name}/{file}" for file in SPLIT_FILES]
+
+
+def dataset_of(wildcards):
+    return config["datasets"][wildcards.dataset]
+
+
+def archive_of(wildcards):
+    """Where a data set's archive lies, under the name it was published with."""
+    dataset = dataset_of(wildcards)
+    if "archive" in dataset:
+        name = dataset["archive"]["name"]
+    else:
+        name = "{name}-{version}.tar.gz".format(**dataset["package"])
+    return f"results/raw/{wildcards.dataset}/{name}"
+
+
+def reference_model(wildcards):
+    """The forest that every timing job of a fold measures beside its own model."""
+    first = config["run"]["teachers"][0]
+    return f"results/teachers/{wildcards.dataset}/fold{wildcards.fold}/{first}/model.txt"
+
+
+def folds_of(dataset):
+    return [fold for fold in config["run"]["folds"] if fold in config["datasets"][dataset]["folds"]]
+
+
+def sparsities():
+    return [per_mille(sparsity) for sparsity in config["run"]["sparsities"]]
+
+
+FOLDS = [
+    {"dataset": dataset, "fold": fold}
+    for dataset in config["run"]["datasets"]
+    for fold in folds_of(dataset)
+]
+TEACHERS = [
+    {**fold, "teacher": teacher} for fold, teacher in product(FOLDS, config["run"]["teachers"])
+]
+STUDENTS = [
+    {**teacher, "student": student, "recipe": recipe, "seed": seed, "sparsity": sparsity}
+    for teacher, student, recipe, seed, sparsity in product(
+        TEACHERS,
+        config["run"]["students"],
+        config["run"]["recipes"],
+        config["run"]["seeds"],
+        sparsities(),
+    )
+]
+
+
+def is_timed(model):
+    """Only a data set's first fold and the first seed are timed: the others cost the same."""
+    first_fold = model["fold"] == folds_of(model["dataset"])[0]
+    return first_fold and model.get("seed", config["run"]["seeds"][0]) == config["run"]["seeds"][0]
+
+
+def results_of(kind):
+    """The JSON files of one kind (quality, parity, timing), forests first."""
+    chosen = [model for model in TEACHERS + STUDENTS if kind == "quality" or is_timed(model)]
+    forest = f"results/{kind}/{TEACHER}/teacher.json"
+    network = f"results/{kind}/{RUN}/sp{{sparsity}}.json"
+    return [(network if "student" in model else forest).format(**model) for model in chosen]
+
+
+TEACHER_MODELS = [f"results/teachers/{TEACHER}/model.txt".format(**model) for model in TEACHERS]
+DENSE_MODELS = [
+    f"results/students/{RUN}/sp{{sparsity}}.safetensors".format(**model)
+    for model in STUDENTS
+    if not model["sparsity"]
+]
+PRUNED_MODELS = [
+    f"results/students/{RUN}/sp{{sparsity}}.safetensors".format(**model)
+    for model in STUDENTS
+    if model["sparsity"]
+]
+QUALITY = results_of("quality")
+PARITY = results_of("parity")
+TIMING = results_of("timing")
+REPORT = "results/report/index.html"
+CHECKED = "results/report/checks.json"

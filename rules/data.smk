@@ -1,0 +1,41 @@
+rule fetch_dataset:
+    input:
+        library=library("fetch_dataset"),
+    output:
+        "results/raw/{dataset}/{archive}",
+    log:
+        "results/logs/fetch_dataset/{dataset}/{archive}.log",
+    benchmark:
+        "results/benchmarks/fetch_dataset/{dataset}/{archive}.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    params:
+        dataset=dataset_of,
+    message:
+        "Fetching {wildcards.archive} of {wildcards.dataset}"
+    script:
+        "../scripts/fetch_dataset.py"
+
+
+rule parse_letor:
+    input:
+        archive=archive_of,
+        library=library("parse_letor"),
+    output:
+        train=split("train"),
+        vali=split("vali"),
+        test=split("test"),
+    log:
+        f"results/logs/parse_letor/{FOLD}.log",
+    benchmark:
+        f"results/benchmarks/parse_letor/{FOLD}.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    params:
+        dataset=dataset_of,
+    message:
+        "Parsing fold {wildcards.fold} of {wildcards.dataset} into train, vali and test"
+    script:
+        "../scripts/parse_letor.py"

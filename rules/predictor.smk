@@ -1,0 +1,74 @@
+TIMED_STUDENTS = [
+    f"results/students/{RUN}/sp{{sparsity}}.safetensors".format(**model)
+    for model in STUDENTS
+    if is_timed(model)
+]
+
+
+rule time_kernels:
+    input:
+        library=library("time_kernels"),
+    output:
+        "results/kernels/{kind}.csv",
+    log:
+        "results/logs/time_kernels/{kind}.log",
+    benchmark:
+        "results/benchmarks/time_kernels/{kind}.tsv"
+    wildcard_constraints:
+        kind="dense|sparse",
+    conda:
+        "../envs/engines.yaml"
+    threads: 1
+    resources:
+        machine=100,
+    params:
+        kernels=config["kernels"],
+        batches=config["timing"]["batches"],
+    message:
+        "Timing {wildcards.kind} layers over shapes and batches, alone on the machine"
+    script:
+        "../scripts/time_kernels.py"
+
+
+rule fit_predictor:
+    input:
+        kernels="results/kernels/{kind}.csv",
+        library=library("fit_predictor"),
+    output:
+        "results/predictor/{kind}.json",
+    log:
+        "results/logs/fit_predictor/{kind}.log",
+    benchmark:
+        "results/benchmarks/fit_predictor/{kind}.tsv"
+    wildcard_constraints:
+        kind="dense|sparse",
+    conda:
+        "../envs/engines.yaml"
+    threads: 1
+    message:
+        "Fitting the time predictor of {wildcards.kind} layers"
+    script:
+        "../scripts/fit_predictor.py"
+
+
+rule validate_predictor:
+    input:
+        dense="results/predictor/dense.json",
+        sparse="results/predictor/sparse.json",
+        kernels=["results/kernels/dense.csv", "results/kernels/sparse.csv"],
+        timing=TIMING,
+        students=TIMED_STUDENTS,
+        library=library("validate_predictor"),
+    output:
+        "results/predictor/validation.json",
+    log:
+        "results/logs/validate_predictor.log",
+    benchmark:
+        "results/benchmarks/validate_predictor.tsv"
+    conda:
+        "../envs/engines.yaml"
+    threads: 1
+    message:
+        "Comparing predicted with measured time on unseen layers and on the students"
+    script:
+        "../scripts/validate_predictor.py"

@@ -1,0 +1,47 @@
+rule evaluate_teacher:
+    input:
+        model=f"results/teachers/{TEACHER}/model.txt",
+        vali=split("vali"),
+        test=split("test"),
+        scores=[f"results/teachers/{TEACHER}/scores-{name}.npy" for name in ("vali", "test")],
+        library=library("evaluate_ranking"),
+    output:
+        f"results/quality/{TEACHER}/teacher.json",
+    log:
+        f"results/logs/evaluate_ranking/{TEACHER}/teacher.log",
+    benchmark:
+        f"results/benchmarks/evaluate_ranking/{TEACHER}/teacher.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    params:
+        quality=config["quality"],
+    message:
+        "Evaluating forest {wildcards.teacher} on {wildcards.dataset}, fold {wildcards.fold}"
+    script:
+        "../scripts/evaluate_ranking.py"
+
+
+rule evaluate_student:
+    input:
+        model=f"results/students/{RUN}/sp{{sparsity}}.safetensors",
+        vali=split("vali"),
+        test=split("test"),
+        teacher=f"results/quality/{TEACHER}/teacher.json",
+        library=library("evaluate_ranking"),
+    output:
+        f"results/quality/{RUN}/sp{{sparsity}}.json",
+    log:
+        f"results/logs/evaluate_ranking/{RUN}/sp{{sparsity}}.log",
+    benchmark:
+        f"results/benchmarks/evaluate_ranking/{RUN}/sp{{sparsity}}.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    params:
+        quality=config["quality"],
+    message:
+        "Evaluating {wildcards.student} of {wildcards.teacher} at {wildcards.sparsity} per mille "
+        "zeros on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}"
+    script:
+        "../scripts/evaluate_ranking.py"

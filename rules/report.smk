@@ -1,0 +1,220 @@
+TABLES = [
+    "models",
+    "matched",
+    "speedup",
+    "engines",
+    "predictor",
+    "accuracy",
+    "parity",
+    "health",
+    "checks",
+    "data",
+    "training",
+    "published",
+]
+PRINTED = [name for name in TABLES if name not in ("predictor", "training")]
+
+
+rule make_tables:
+    input:
+        quality=QUALITY,
+        parity=PARITY,
+        timing=TIMING,
+        validation="results/predictor/validation.json",
+        meta=[
+            f"results/data/{FOLD}/{name}/meta.json".format(**fold)
+            for fold in FOLDS
+            for name in SPLITS
+        ],
+        history=[path.replace(".safetensors", ".csv") for path in DENSE_MODELS + PRUNED_MODELS],
+        published=f"{workflow.basedir}/config/published.yaml",
+        library=library("make_tables"),
+    output:
+        tables=[
+            report(
+                f"results/report/tables/{table}.csv",
+                caption=f"../report/{table}.rst",
+                category="Tables",
+                labels={"table": table},
+            )
+            for table in TABLES
+        ],
+        printed=expand("results/report/tables/{table}.tex", table=PRINTED),
+        summary="results/report/summary.json",
+    log:
+        "results/logs/make_tables.log",
+    benchmark:
+        "results/benchmarks/make_tables.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    params:
+        headline_batch=config["timing"]["headline_batch"],
+        margin=config["quality"]["margin"],
+        permutations=config["quality"]["permutations"],
+        min_share=config["checks"].get("ndcg_min_share"),
+        titles={name: dataset["title"] for name, dataset in config["datasets"].items()},
+    message:
+        "Gathering what was measured into tables"
+    script:
+        "../scripts/make_tables.py"
+
+
+rule plot_tradeoff:
+    input:
+        models="results/report/tables/models.csv",
+        library=library("plot_tradeoff"),
+    output:
+        svg=report(
+            "results/report/figures/tradeoff-{dataset}.svg",
+            caption="../report/tradeoff.rst",
+            category="Figures",
+            labels={"figure": "trade-off", "data set": "{dataset}"},
+        ),
+        png="results/report/figures/tradeoff-{dataset}.png",
+    log:
+        "results/logs/plot_tradeoff/{dataset}.log",
+    benchmark:
+        "results/benchmarks/plot_tradeoff/{dataset}.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    params:
+        dataset="{dataset}",
+        headline_batch=config["timing"]["headline_batch"],
+    message:
+        "Plotting quality against time on {wildcards.dataset}"
+    script:
+        "../scripts/plot_tradeoff.py"
+
+
+rule plot_speedup:
+    input:
+        speedup="results/report/tables/speedup.csv",
+        library=library("plot_speedup"),
+    output:
+        svg=report(
+            "results/report/figures/speedup-{dataset}.svg",
+            caption="../report/speedup.rst",
+            category="Figures",
+            labels={"figure": "sparse against dense", "data set": "{dataset}"},
+        ),
+        png="results/report/figures/speedup-{dataset}.png",
+    log:
+        "results/logs/plot_speedup/{dataset}.log",
+    benchmark:
+        "results/benchmarks/plot_speedup/{dataset}.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    params:
+        dataset="{dataset}",
+    message:
+        "Plotting what sparse scoring gains on {wildcards.dataset}"
+    script:
+        "../scripts/plot_speedup.py"
+
+
+rule plot_training:
+    input:
+        training="results/report/tables/training.csv",
+        library=library("plot_training"),
+    output:
+        svg=report(
+            "results/report/figures/training-{dataset}.svg",
+            caption="../report/training.rst",
+            category="Figures",
+            labels={"figure": "training", "data set": "{dataset}"},
+        ),
+        png="results/report/figures/training-{dataset}.png",
+    log:
+        "results/logs/plot_training/{dataset}.log",
+    benchmark:
+        "results/benchmarks/plot_training/{dataset}.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    params:
+        dataset="{dataset}",
+    message:
+        "Plotting how the students of {wildcards.dataset} learned"
+    script:
+        "../scripts/plot_training.py"
+
+
+rule plot_predictor:
+    input:
+        predictor="results/report/tables/predictor.csv",
+        library=library("plot_predictor"),
+    output:
+        svg=report(
+            "results/report/figures/predictor.svg",
+            caption="../report/predictor.rst",
+            category="Figures",
+            labels={"figure": "predicted against measured time"},
+        ),
+        png="results/report/figures/predictor.png",
+    log:
+        "results/logs/plot_predictor.log",
+    benchmark:
+        "results/benchmarks/plot_predictor.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    message:
+        "Plotting predicted against measured time"
+    script:
+        "../scripts/plot_predictor.py"
+
+
+rule render_report:
+    input:
+        template=f"{workflow.basedir}/report/index.html.j2",
+        tables=expand("results/report/tables/{table}.csv", table=TABLES),
+        figures=expand(
+            "results/report/figures/{figure}-{dataset}.svg",
+            figure=["tradeoff", "speedup", "training"],
+            dataset=config["run"]["datasets"],
+        )
+        + ["results/report/figures/predictor.svg"],
+        summary="results/report/summary.json",
+        library=library("render_report"),
+    output:
+        report(
+            REPORT,
+            caption="../report/page.rst",
+            category="Report",
+            labels={"page": "the report in one file"},
+        ),
+    log:
+        "results/logs/render_report.log",
+    benchmark:
+        "results/benchmarks/render_report.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    message:
+        "Rendering the report"
+    script:
+        "../scripts/render_report.py"
+
+
+rule check_results:
+    input:
+        checks="results/report/tables/checks.csv",
+        # Last of all: whoever fails a check can read the report that shows why.
+        page=REPORT,
+        library=library("check_results"),
+    output:
+        CHECKED,
+    log:
+        "results/logs/check_results.log",
+    benchmark:
+        "results/benchmarks/check_results.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    message:
+        "Checking sparsity and quality of every student"
+    script:
+        "../scripts/check_results.py"

@@ -1,0 +1,78 @@
+rule distil_student:
+    input:
+        train=split("train"),
+        vali=split("vali"),
+        model=f"results/teachers/{TEACHER}/model.txt",
+        targets=f"results/teachers/{TEACHER}/scores-train.npy",
+        midpoints=f"results/teachers/{TEACHER}/midpoints.safetensors",
+        library=library("distil_student"),
+    output:
+        model=f"results/students/{RUN}/sp0.safetensors",
+        history=report(
+            f"results/students/{RUN}/sp0.csv",
+            caption="../report/history.rst",
+            category="Training",
+            labels={
+                "data set": "{dataset}",
+                "teacher": "{teacher}",
+                "student": "{student}",
+                "sparsity": "0",
+            },
+        ),
+    log:
+        f"results/logs/distil_student/{RUN}.log",
+    benchmark:
+        f"results/benchmarks/distil_student/{RUN}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    params:
+        widths=lambda wildcards: config["students"][wildcards.student],
+        schedule=lambda wildcards: config["recipes"][wildcards.recipe]["distil"],
+        no_relevant=config["quality"]["no_relevant"],
+    message:
+        "Distilling {wildcards.teacher} into {wildcards.student} on {wildcards.dataset}, "
+        "fold {wildcards.fold}, seed {wildcards.seed}"
+    script:
+        "../scripts/distil_student.py"
+
+
+rule prune_student:
+    input:
+        dense=f"results/students/{RUN}/sp0.safetensors",
+        train=split("train"),
+        vali=split("vali"),
+        model=f"results/teachers/{TEACHER}/model.txt",
+        targets=f"results/teachers/{TEACHER}/scores-train.npy",
+        midpoints=f"results/teachers/{TEACHER}/midpoints.safetensors",
+        library=library("prune_student"),
+    output:
+        model=f"results/students/{RUN}/sp{{sparsity}}.safetensors",
+        history=report(
+            f"results/students/{RUN}/sp{{sparsity}}.csv",
+            caption="../report/history.rst",
+            category="Training",
+            labels={
+                "data set": "{dataset}",
+                "teacher": "{teacher}",
+                "student": "{student}",
+                "sparsity": "{sparsity}",
+            },
+        ),
+    log:
+        f"results/logs/prune_student/{RUN}/sp{{sparsity}}.log",
+    benchmark:
+        f"results/benchmarks/prune_student/{RUN}/sp{{sparsity}}.tsv"
+    wildcard_constraints:
+        sparsity=r"[1-9]\d*",
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    params:
+        schedule=lambda wildcards: config["recipes"][wildcards.recipe]["prune"],
+        no_relevant=config["quality"]["no_relevant"],
+    message:
+        "Pruning {wildcards.student} of {wildcards.teacher} on {wildcards.dataset}, "
+        "fold {wildcards.fold}, seed {wildcards.seed}, to {wildcards.sparsity} per mille zeros"
+    script:
+        "../scripts/prune_student.py"

@@ -1,0 +1,46 @@
+rule train_teacher:
+    input:
+        train=split("train"),
+        vali=split("vali"),
+        library=library("train_teacher"),
+    output:
+        model=f"results/teachers/{TEACHER}/model.txt",
+        train=f"results/teachers/{TEACHER}/train.json",
+    log:
+        f"results/logs/train_teacher/{TEACHER}.log",
+    benchmark:
+        f"results/benchmarks/train_teacher/{TEACHER}.tsv"
+    conda:
+        "../envs/lightgbm.yaml"
+    threads: 2
+    params:
+        teacher=lambda wildcards: config["teachers"][wildcards.teacher],
+    message:
+        "Training forest {wildcards.teacher} on {wildcards.dataset}, fold {wildcards.fold}"
+    script:
+        "../scripts/train_teacher.py"
+
+
+rule score_documents:
+    input:
+        model=f"results/teachers/{TEACHER}/model.txt",
+        train=split("train"),
+        vali=split("vali"),
+        test=split("test"),
+        library=library("score_documents"),
+    output:
+        train=f"results/teachers/{TEACHER}/scores-train.npy",
+        vali=f"results/teachers/{TEACHER}/scores-vali.npy",
+        test=f"results/teachers/{TEACHER}/scores-test.npy",
+        midpoints=f"results/teachers/{TEACHER}/midpoints.safetensors",
+    log:
+        f"results/logs/score_documents/{TEACHER}.log",
+    benchmark:
+        f"results/benchmarks/score_documents/{TEACHER}.tsv"
+    conda:
+        "../envs/lightgbm.yaml"
+    threads: 2
+    message:
+        "Scoring every split of {wildcards.dataset}, fold {wildcards.fold}, with {wildcards.teacher}"
+    script:
+        "../scripts/score_documents.py"

@@ -1,0 +1,200 @@
+"""The workflow as a whole: from the published archive to the report, on real documents."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from distilrank.student import Student
+
+ROOT = Path(__file__).parents[2]
+SMALL = ROOT / "tests" / "workflow" / "small.yaml"
+RUN = "results/students/mslr-sample/fold1/small/narrow/quick/seed1"
+
+
+def command(folder: Path, *arguments: str) -> list[str]:
+    """Snakemake on this checkout's workflow, with results under ``folder``."""
+    program = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    return [*program, "--directory", str(folder), "--cores", "2", *arguments]
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(folder, *arguments), capture_output=True, text=True, check=False, cwd=ROOT
+    )
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "changed.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the small configuration has run to its report."""
+    folder = tmp_path_factory.mktemp("run")
+    done = snakemake(folder, "--configfile", str(SMALL))
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
+    return folder
+
+
+def test_the_report_is_one_file_that_opens_offline(finished: Path) -> None:
+    page = (finished / "results/report/index.html").read_text(encoding="utf-8")
+    assert "MSLR sample" in page
+    assert not re.search(r"""(src|href)=["'](https?:)?//[^"']+\.(js|css|png|svg|woff)""", page)
+    assert page.count("<svg") >= 4
+
+
+def test_every_model_has_quality_parity_and_timing(finished: Path) -> None:
+    models = 2 + 2 * 2 * 2  # forests, and teachers x students x sparsities
+    for kind in ("quality", "parity", "timing"):
+        assert len(list((finished / "results" / kind).rglob("*.json"))) == models
+
+
+def test_only_engines_that_passed_parity_are_timed(finished: Path) -> None:
+    for path in (finished / "results/timing").rglob("*.json"):
+        timing = json.loads(path.read_text())
+        parity = json.loads(Path(str(path).replace("/timing/", "/parity/")).read_text())
+        passed = {e["engine"] for e in parity["engines"] if e["status"] == "passed"}
+        own = [m for m in timing["measurements"] if m["of"] == "model"]
+        assert {m["engine"] for m in own} == passed
+        assert len(own) == 2 * len(passed)  # two batch sizes
+        assert all(len(m["samples"]) == 3 and min(m["samples"]) > 0 for m in own)
+        for engine in parity["engines"]:
+            assert engine["status"] == "skipped" or engine["error"] <= engine["tolerance"]
+
+
+def test_the_pruned_student_is_as_sparse_as_asked(finished: Path) -> None:
+    student = Student.load(finished / RUN / "sp950.safetensors")
+    assert student.architecture == "136-24-8-1"
+    zeros = round(0.95 * 24 * 136)
+    assert np.count_nonzero(student.weights[0] == 0) == zeros
+    assert student.sparsity(1) < 0.01
+
+
+def test_the_student_learned_from_its_teacher(finished: Path) -> None:
+    history = pd.read_csv(finished / RUN / "sp0.csv")
+    assert list(history["epoch"]) == list(range(1, 7))
+    assert history["loss"].iloc[-1] < 0.7 * history["loss"].iloc[0]
+
+
+def test_tables_exist_as_csv_and_latex_and_figures_as_svg_and_png(finished: Path) -> None:
+    report = finished / "results/report"
+    models = pd.read_csv(report / "tables/models.csv")
+    assert len(models) == 10
+    assert (report / "tables/models.tex").read_text().count(r"\\") >= 10
+    for figure in ("tradeoff-mslr-sample", "speedup-mslr-sample", "predictor"):
+        assert (report / f"figures/{figure}.svg").stat().st_size > 2000
+        assert (report / f"figures/{figure}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_second_run_does_nothing(finished: Path) -> None:
+    again = snakemake(finished, "--configfile", str(SMALL))
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_the_same_seed_gives_the_same_bytes(finished: Path, tmp_path: Path) -> None:
+    target = f"{RUN}/sp950.safetensors"
+    raw = tmp_path / "results" / "raw"
+    raw.parent.mkdir()
+    raw.symlink_to(finished / "results/raw")
+    done = snakemake(tmp_path, "--configfile", str(SMALL), "--", target)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert (tmp_path / target).read_bytes() == (finished / target).read_bytes()
+
+
+def test_snakemakes_own_report_works(finished: Path) -> None:
+    done = snakemake(finished, "--configfile", str(SMALL), "--report", "snakemake-report.html")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "distilrank" in (finished / "snakemake-report.html").read_text(encoding="utf-8")
+
+
+def test_the_papers_grid_can_be_planned_without_its_data(tmp_path: Path) -> None:
+    plan = snakemake(tmp_path, "-n", "--configfile", str(ROOT / "config/paper.yaml"))
+    assert plan.returncode == 0, plan.stderr[-4000:]
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", plan.stdout + plan.stderr, flags=re.MULTILINE))
+    assert counts["train_teacher"] == "8"  # 2 data sets x 4 forests
+    assert counts["distil_student"] == str(2 * 4 * 6 * 3)  # x students x seeds
+    assert counts["prune_student"] == str(2 * 4 * 6 * 3 * 7)  # x sparsities above 0
+    assert counts["time_student"] == str(2 * 4 * 6 * 8)  # the first seed alone
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rum: {}", "unknown key 'rum': did you mean 'run'?"),
+        ("run: {teachers: [lm-larg]}", "names unknown 'lm-larg': did you mean 'lm-large'?"),
+        ("run: {sparsities: [1.5]}", "config key 'run.sparsities.0'"),
+    ],
+)
+def test_a_bad_config_stops_before_any_job_with_one_sentence(
+    text: str, said: str, tmp_path: Path
+) -> None:
+    failed = snakemake(tmp_path, "--configfile", written(tmp_path, text))
+    output = failed.stdout + failed.stderr
+    assert failed.returncode != 0
+    assert said in output
+    assert "Traceback" not in output
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_failing_job_names_its_log_which_holds_the_traceback(
+    finished: Path, tmp_path: Path
+) -> None:
+    raw = tmp_path / "results/raw/mslr-sample"
+    raw.mkdir(parents=True)
+    archive = next((finished / "results/raw/mslr-sample").glob("*.tar.gz"))
+    cut = raw / archive.name
+    cut.write_bytes(archive.read_bytes()[:100_000])
+    failed = snakemake(tmp_path, "--configfile", str(SMALL), "teachers")
+    log = tmp_path / "results/logs/parse_letor/mslr-sample/fold1.log"
+    assert failed.returncode != 0
+    assert str(log.relative_to(tmp_path)) in failed.stdout + failed.stderr
+    assert "damaged" in failed.stdout + failed.stderr
+    assert "Traceback" in log.read_text()
+    assert not (tmp_path / "results/data").exists() or not list(
+        (tmp_path / "results/data").rglob("*.npy")
+    )
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_is_taken_up_again(
+    finished: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    """Cut off while students train; the next run ends with the bytes of an undisturbed one."""
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/raw").symlink_to(finished / "results/raw")
+    arguments = ("--configfile", str(SMALL), "--nolock", "--rerun-incomplete", "pruned")
+    running = subprocess.Popen(
+        command(tmp_path, *arguments),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    students = tmp_path / "results/logs/distil_student"
+    for _ in range(600):
+        if students.exists() or running.poll() is not None:
+            break
+        time.sleep(0.1)
+    time.sleep(2)
+    os.killpg(running.pid, how)
+    running.wait(timeout=60)
+    for path in (tmp_path / "results/students").rglob("*.safetensors"):
+        if not path.name.startswith("."):
+            Student.load(path)  # whole, or it raises
+    done = snakemake(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr[-4000:]
+    for path in (finished / "results/students").rglob("*.safetensors"):
+        again = tmp_path / path.relative_to(finished)
+        assert again.read_bytes() == path.read_bytes()
