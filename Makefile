@@ -16,7 +16,7 @@ report: $(INSTALLED)
 	    echo "An earlier run was cut off; going on where it stopped."; \
 	    $(BIN)/snakemake --unlock >/dev/null 2>&1; \
 	  fi; \
-	  exec $(BIN)/snakemake --quiet rules host reason $(TARGET) $(ARGS)' || { \
+	  exec $(BIN)/snakemake $(TARGET) $(ARGS)' || { \
 	  code=$$?; \
 	  if [ $$code -eq 75 ]; then echo "Another run is going on in this folder; wait for it to end." >&2; fi; \
 	  exit $$code; }

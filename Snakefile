@@ -34,36 +34,50 @@ rule report:
     input:
         REPORT,
         CHECKED,
+    message:
+        "The report is rendered and every check held"
 
 
 rule teachers:
     input:
         TEACHER_MODELS,
+    message:
+        "All forests are trained"
 
 
 rule students:
     input:
         DENSE_MODELS,
+    message:
+        "All dense students are distilled"
 
 
 rule pruned:
     input:
         PRUNED_MODELS,
+    message:
+        "All students are pruned"
 
 
 rule quality:
     input:
         QUALITY,
+    message:
+        "All models are evaluated"
 
 
 rule timing:
     input:
         TIMING,
+    message:
+        "All models are timed"
 
 
 rule predictor:
     input:
         "results/predictor/validation.json",
+    message:
+        "The time predictors are fitted and validated"
 
 
 onerror:
