@@ -10,7 +10,7 @@ rule distil_student:
         model=f"results/students/{RUN}/sp0.safetensors",
         history=report(
             f"results/students/{RUN}/sp0.csv",
-            caption="../report/history.rst",
+            caption="../report/training.rst",
             category="Training",
             labels={
                 "data set": "{dataset}",
@@ -50,7 +50,7 @@ rule prune_student:
         model=f"results/students/{RUN}/sp{{sparsity}}.safetensors",
         history=report(
             f"results/students/{RUN}/sp{{sparsity}}.csv",
-            caption="../report/history.rst",
+            caption="../report/training.rst",
             category="Training",
             labels={
                 "data set": "{dataset}",

@@ -156,7 +156,7 @@ def test_a_failing_job_names_its_log_which_holds_the_traceback(
     archive = next((finished / "results/raw/mslr-sample").glob("*.tar.gz"))
     cut = raw / archive.name
     cut.write_bytes(archive.read_bytes()[:100_000])
-    failed = snakemake(tmp_path, "--configfile", str(SMALL), "teachers")
+    failed = snakemake(tmp_path, "teachers", "--configfile", str(SMALL))
     log = tmp_path / "results/logs/parse_letor/mslr-sample/fold1.log"
     assert failed.returncode != 0
     assert str(log.relative_to(tmp_path)) in failed.stdout + failed.stderr
