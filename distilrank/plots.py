@@ -126,8 +126,8 @@ def _interval_bar(axes: Axes, models: pd.DataFrame) -> None:
         transform=transform, color="#666666", linewidth=1.0, marker="_", markersize=6,
     )  # fmt: skip
     axes.text(
-        0.03, middle, "95 % interval of a difference", transform=transform,
-        rotation=90, va="center", fontsize=7.5, color="#444444",
+        0.03, middle - half, "95 % interval of a difference", transform=transform,
+        rotation=90, va="bottom", fontsize=7.5, color="#444444",
     )  # fmt: skip
 
 
