@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,6 +31,7 @@ def job(log: str | os.PathLike) -> Iterator[None]:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a log that cannot be written must not hide the error
     try:
         yield
     except Exception as error:
@@ -39,7 +40,9 @@ def job(log: str | os.PathLike) -> Iterator[None]:
         sys.exit(1)
     finally:
         root.removeHandler(handler)
-        handler.close()
+        # On a full disk the log cannot be finished; the job's own error is what matters then.
+        with suppress(OSError):
+            handler.close()
 
 
 def progress(items: Iterable[Item], what: str, total: int | None = None) -> Iterable[Item]:

@@ -83,3 +83,13 @@ def test_a_job_ends_when_its_parent_is_killed(tmp_path):
         # The child holds the pipe open: it reads to its end only once the child is gone.
         rest, _ = process.communicate(timeout=10)
     assert rest == b""
+
+
+def test_a_full_disk_does_not_hide_the_jobs_own_error(capsys):
+    """/dev/full takes no byte, as a full disk does."""
+    with pytest.raises(SystemExit) as ended, logs.job("/dev/full"):
+        raise OSError(28, "No space left on device")
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: [Errno 28] No space left on device")
+    assert "Traceback" not in said
