@@ -9,7 +9,8 @@ rule time_kernels:
     input:
         library=library("time_kernels"),
     output:
-        "results/kernels/{kind}.csv",
+        samples="results/kernels/{kind}.csv",
+        context="results/kernels/{kind}.json",
     log:
         "results/logs/time_kernels/{kind}.log",
     benchmark:
@@ -33,6 +34,7 @@ rule time_kernels:
 rule fit_predictor:
     input:
         kernels="results/kernels/{kind}.csv",
+        context="results/kernels/{kind}.json",
         library=library("fit_predictor"),
     output:
         "results/predictor/{kind}.json",

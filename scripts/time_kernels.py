@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from distilrank.files import replacing
+from distilrank.files import replacing, write_json
 from distilrank.logs import job, progress
+from distilrank.machine import fingerprint
 from distilrank.sweep import KERNELS, as_json, design
 from distilrank.timing import core_sets
 from distilrank.worker import Worker
@@ -24,6 +25,7 @@ COLUMNS = (
 def time_kernels(
     kind: str,
     output: str | os.PathLike,
+    context: str | os.PathLike,
     *,
     settings: Mapping[str, Any],
     batches: Sequence[int],
@@ -36,6 +38,7 @@ def time_kernels(
     Args:
         kind: ``dense`` or ``sparse``.
         output: the CSV file to write.
+        context: the JSON file that gets the machine's fingerprint and the settings.
         settings: the config's ``kernels`` section.
         batches: documents a call.
 
@@ -60,6 +63,7 @@ def time_kernels(
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(lines)
+    write_json(context, {"machine": fingerprint(), "settings": dict(settings)})
 
 
 def _prepared(workers: dict[str, Worker]) -> dict[str, list[dict[str, Any]]]:
@@ -97,7 +101,8 @@ if __name__ == "__main__":
     with job(snakemake.log[0]):
         time_kernels(
             snakemake.wildcards.kind,
-            snakemake.output[0],
+            snakemake.output.samples,
+            snakemake.output.context,
             settings=snakemake.params.kernels,
             batches=snakemake.params.batches,
         )

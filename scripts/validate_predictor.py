@@ -8,7 +8,6 @@ from typing import Any
 from distilrank.files import read_json, write_json
 from distilrank.identity import model_identity
 from distilrank.logs import job
-from distilrank.machine import fingerprint
 from distilrank.predictor import (
     STEPS,
     Predictor,
@@ -37,23 +36,30 @@ def validate_predictor(
             passed over.
         student_paths: the students' safetensors files.
         output: the JSON file to write.
+
+    Raises:
+        ValueError: if the sweeps and the students were timed on different machines.
     """
     contents = {"dense": read_json(dense_path), "sparse": read_json(sparse_path)}
     predictors = {kind: Predictor.from_json(content) for kind, content in contents.items()}
+    timings = {str(path): read_json(path) for path in timing_paths}
+    machine = _one_machine(
+        {str(dense_path): contents["dense"], str(sparse_path): contents["sparse"]}, timings
+    )
     samples = [sample for path in kernel_paths for sample in read_samples(path)]
     layers = [
         _layer(sample, predictors[sample.kind]) for sample in samples if sample.part == "validate"
     ]
     steps = [line for line in layers if line["kernel"] in STEPS]
     layers = [line for line in layers if line["kernel"] not in STEPS]
-    students = _students(timing_paths, student_paths, predictors)
+    students = _students(timings.values(), student_paths, predictors)
     accuracy = _accuracy(layers, steps, students)
     for line in accuracy:
         logging.info("%s", line)
     write_json(
         output,
         {
-            "machine": fingerprint(),
+            "machine": machine,
             "units": {
                 "layers": "microseconds a call",
                 "steps": "microseconds a call",
@@ -66,6 +72,21 @@ def validate_predictor(
             "coefficients": {kind: content["kernels"] for kind, content in contents.items()},
         },
     )
+
+
+def _one_machine(
+    predictors: dict[str, dict[str, Any]], timings: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """The fingerprint that every file carries; prediction says nothing about another machine."""
+    machine = next(iter(predictors.values()))["machine"]
+    for path, content in (predictors | timings).items():
+        if content["machine"]["id"] != machine["id"]:
+            raise ValueError(
+                f"{path} was measured on machine {content['machine']['id']} and "
+                f"{next(iter(predictors))} on {machine['id']}: delete results/kernels or the "
+                "timing file and run again, so that both come from one machine"
+            )
+    return machine
 
 
 def _layer(sample: Sample, predictor: Predictor) -> dict[str, Any]:
@@ -83,7 +104,7 @@ def _layer(sample: Sample, predictor: Predictor) -> dict[str, Any]:
 
 
 def _students(
-    timing_paths: Iterable[str | os.PathLike],
+    timings: Iterable[dict[str, Any]],
     student_paths: Iterable[str | os.PathLike],
     predictors: dict[str, Predictor],
 ) -> list[dict[str, Any]]:
@@ -91,7 +112,7 @@ def _students(
     students = [(path, Student.load(path)) for path in student_paths]
     known = [(model_identity(path, student), student) for path, student in students]
     lines = []
-    for content in map(read_json, timing_paths):
+    for content in timings:
         match = [student for identity, student in known if identity == content["model"]]
         for measured in content["measurements"] if match else []:
             if measured["of"] != "model":

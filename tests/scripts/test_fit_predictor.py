@@ -46,6 +46,12 @@ def write_sweep(path, kind, points):
     return path
 
 
+def context(folder, machine="here"):
+    path = folder / f"context-{machine}.json"
+    write_json(path, {"machine": {"id": machine}, "settings": {}})
+    return path
+
+
 @pytest.fixture
 def sweeps(tmp_path):
     return {
@@ -56,9 +62,9 @@ def sweeps(tmp_path):
 
 @pytest.fixture
 def fitted(sweeps, tmp_path):
-    paths = {kind: tmp_path / f"{kind}.json" for kind in sweeps}
+    paths = {kind: tmp_path / f"{kind}-predictor.json" for kind in sweeps}
     for kind, path in paths.items():
-        fit_predictor(sweeps[kind], path)
+        fit_predictor(sweeps[kind], context(tmp_path), path)
     return paths
 
 
@@ -68,15 +74,28 @@ def test_a_fit_gives_the_known_costs_with_units(fitted):
     assert costs["product"]["value"] == pytest.approx(0.002, rel=0.01)
     assert costs["product"]["unit"] == "us/product"
     assert content["fit"]["numpy"]["p95_abs_error"] < 0.01
-    assert content["machine"]["id"]
+    assert content["machine"] == {"id": "here"}
 
 
 def test_a_sweep_that_is_too_small_is_refused(tmp_path):
     few = design("dense", SETTINGS | {"dense_points": 2, "validate_share": 0.0})
     path = write_sweep(tmp_path / "few.csv", "dense", few)
     with pytest.raises(ValueError, match="dense_points"):
-        fit_predictor(path, tmp_path / "few.json")
+        fit_predictor(path, context(tmp_path), tmp_path / "few.json")
     assert not (tmp_path / "few.json").exists()
+
+
+def timing_of(model, lines, machine="here"):
+    return {"model": model, "machine": {"id": machine}, "measurements": lines}
+
+
+def test_times_from_another_machine_are_refused(fitted, sweeps, tmp_path):
+    timing = tmp_path / "timing.json"
+    write_json(timing, timing_of({"kind": "forest"}, [], machine="elsewhere"))
+    output = tmp_path / "validation.json"
+    with pytest.raises(ValueError, match=r"timing\.json was measured on machine elsewhere"):
+        validate_predictor(*fitted.values(), sweeps.values(), [timing], [], output)
+    assert not output.exists()
 
 
 def test_validation_sets_predictions_beside_measurements(fitted, sweeps, tmp_path):
@@ -91,14 +110,15 @@ def test_validation_sets_predictions_beside_measurements(fitted, sweeps, tmp_pat
         for name, of in [("numpy", "model"), ("openvino", "model"), ("numpy", "reference")]
     ]
     timing = tmp_path / "timing.json"
-    write_json(timing, {"model": model_identity(path, student), "measurements": lines})
+    write_json(timing, timing_of(model_identity(path, student), lines))
     forest = tmp_path / "forest.json"
-    write_json(forest, {"model": {"kind": "forest"}, "measurements": lines})
+    write_json(forest, timing_of({"kind": "forest"}, lines))
     validate_predictor(
         fitted["dense"], fitted["sparse"], sweeps.values(), [timing, forest], [path],
         tmp_path / "validation.json",
     )  # fmt: skip
     content = read_json(tmp_path / "validation.json")
+    assert content["machine"] == {"id": "here"}
     (found,) = content["students"]
     assert found["model"] == model_identity(path, student)
     assert found["measured"] == 2 * expected

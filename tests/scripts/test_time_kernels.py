@@ -5,6 +5,8 @@ import csv
 import pytest
 
 from distilrank import sweep
+from distilrank.files import read_json
+from distilrank.machine import fingerprint
 from scripts import time_kernels as script
 from scripts.time_kernels import COLUMNS, time_kernels
 
@@ -23,7 +25,16 @@ def test_every_kernel_times_every_layer_once_a_round(tmp_path, monkeypatch):
     monkeypatch.setitem(
         sweep.KERNELS, "sparse", {"scipy-csr": sweep.KERNELS["sparse"]["scipy-csr"]}
     )
-    time_kernels("sparse", tmp_path / "sparse.csv", settings=SETTINGS, batches=[1, 5])
+    time_kernels(
+        "sparse",
+        tmp_path / "sparse.csv",
+        tmp_path / "sparse.json",
+        settings=SETTINGS,
+        batches=[1, 5],
+    )
+    context = read_json(tmp_path / "sparse.json")
+    assert context["settings"] == SETTINGS
+    assert context["machine"]["id"] == fingerprint()["id"]
     lines = read(tmp_path / "sparse.csv")
     assert tuple(lines[0]) == COLUMNS
     assert len(lines) == 4 * 2 * 2
@@ -43,7 +54,9 @@ def test_every_kernel_times_every_layer_once_a_round(tmp_path, monkeypatch):
 def test_reading_and_transposing_rows_are_swept_with_the_dense_kernels(tmp_path, monkeypatch):
     few = {name: sweep.KERNELS["dense"][name] for name in ("numpy", "fetch", "transpose")}
     monkeypatch.setitem(sweep.KERNELS, "dense", few)
-    time_kernels("dense", tmp_path / "dense.csv", settings=SETTINGS, batches=[3])
+    time_kernels(
+        "dense", tmp_path / "dense.csv", tmp_path / "dense.json", settings=SETTINGS, batches=[3]
+    )
     lines = read(tmp_path / "dense.csv")
     assert {line["kernel"] for line in lines} == set(few)
     orders = [[line["outputs"] for line in lines if line["round"] == number] for number in "01"]
@@ -59,5 +72,7 @@ def test_no_kernel_at_all_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(script, "Worker", Lacking)
     monkeypatch.setitem(sweep.KERNELS, "dense", {"numpy": sweep.KERNELS["dense"]["numpy"]})
     with pytest.raises(ValueError, match="no dense kernel can run here, of numpy"):
-        time_kernels("dense", tmp_path / "dense.csv", settings=SETTINGS, batches=[1])
+        time_kernels(
+            "dense", tmp_path / "dense.csv", tmp_path / "dense.json", settings=SETTINGS, batches=[1]
+        )
     assert not (tmp_path / "dense.csv").exists()
