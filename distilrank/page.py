@@ -169,4 +169,4 @@ def _plain(value: Any) -> str:
         return "; ".join(f"{key}: {_plain(part)}" for key, part in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(_plain(part) for part in value)
-    return "none" if value is None else str(value)
+    return "not known" if value is None else str(value)
