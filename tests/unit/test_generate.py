@@ -92,6 +92,13 @@ def test_every_features_distribution_is_the_samples(real, made):
         assert np.quantile(made.features[:, feature], places) == pytest.approx(expected, rel=0.15)
 
 
+def test_documents_do_not_pile_up_at_a_features_ends(made):
+    for feature in (RATIO, NEGATIVE):
+        column = made.features[:, feature]
+        for end in (column.min(), column.max()):
+            assert (column == end).mean() < 1e-3
+
+
 def test_rank_correlations_are_the_samples(real, made):
     varied = [feature for feature in range(real.n_features) if feature != FIXED]
     expected = spearmanr(real.features[:, varied]).statistic
@@ -184,6 +191,8 @@ def test_the_archive_reads_back_to_the_last_bit(sample, tmp_path):
     first = {"train": 1, "vali": 151, "test": 154}
     with zipfile.ZipFile(tmp_path / "made.zip") as archive:
         assert archive.namelist() == [f"Fold1/{split}.txt" for split in SPLITS]
+        # The clock would change the bytes.
+        assert {entry.date_time[0] for entry in archive.infolist()} == {1980}
         for split in SPLITS:
             with archive.open(f"Fold1/{split}.txt") as stream:
                 parsed = parse_letor(stream, split, real_like().n_features)
