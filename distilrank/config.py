@@ -39,6 +39,8 @@ def check_config(config: Mapping[str, Any]) -> None:
         _check_names(f"run.{catalogue}", config["run"][catalogue], config[catalogue])
     for name in config["run"]["datasets"]:
         _check_dataset(name, config["datasets"][name], config["run"]["folds"])
+        if "generate" in config["datasets"][name]:
+            _check_generated(name, config["datasets"])
     for name in config["run"]["recipes"]:
         _check_layers(name, config)
     _check_sparsities(config["run"]["sparsities"])
@@ -110,6 +112,23 @@ def _check_dataset(name: str, dataset: Mapping[str, Any], folds: list[int]) -> N
         raise ValueError(
             f"config key 'run.folds' is {folds} and the data set '{name}' has none of them: "
             f"it has {dataset['folds']}"
+        )
+
+
+def _check_generated(name: str, datasets: Mapping[str, Any]) -> None:
+    generated = datasets[name]
+    source = generated["generate"]["from"]
+    known = [each for each in datasets if "generate" not in datasets[each]]
+    _check_names(f"datasets.{name}.generate.from", [source], known)
+    if generated["features"] != datasets[source]["features"]:
+        raise ValueError(
+            f"config key 'datasets.{name}.features' is {generated['features']}, expected "
+            f"{datasets[source]['features']} as '{source}' has, which it is generated from"
+        )
+    if generated["folds"] != [1]:
+        raise ValueError(
+            f"config key 'datasets.{name}.folds' is {generated['folds']}, expected [1]: a "
+            "generated data set has one fold"
         )
 
 

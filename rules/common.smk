@@ -44,13 +44,26 @@ def dataset_of(wildcards):
 
 
 def archive_of(wildcards):
-    """Where a data set's archive lies, under the name it was published with."""
+    """Where a data set's archive lies: generated, or under the name it was published with."""
     dataset = dataset_of(wildcards)
+    if "generate" in dataset:
+        return f"results/generated/{wildcards.dataset}.zip"
     if "archive" in dataset:
         name = dataset["archive"]["name"]
     else:
         name = "{name}-{version}.tar.gz".format(**dataset["package"])
     return f"results/raw/{wildcards.dataset}/{name}"
+
+
+def sample_of(split_name):
+    """The files of a split of the data set that another one is generated from."""
+
+    def files(wildcards):
+        source = dataset_of(wildcards)["generate"]["from"]
+        first = config["datasets"][source]["folds"][0]
+        return [file.format(dataset=source, fold=first) for file in split(split_name)]
+
+    return files
 
 
 def reference_model(wildcards):

@@ -18,6 +18,28 @@ rule fetch_dataset:
         "../scripts/fetch_dataset.py"
 
 
+rule generate_dataset:
+    input:
+        train=sample_of("train"),
+        vali=sample_of("vali"),
+        library=library("generate_dataset"),
+    output:
+        "results/generated/{dataset}.zip",
+    log:
+        "results/logs/generate_dataset/{dataset}.log",
+    benchmark:
+        "results/benchmarks/generate_dataset/{dataset}.tsv"
+    conda:
+        "../envs/data.yaml"
+    threads: 1
+    params:
+        generate=lambda wildcards: dataset_of(wildcards)["generate"],
+    message:
+        "Generating {wildcards.dataset} from {params.generate[from]}"
+    script:
+        "../scripts/generate_dataset.py"
+
+
 rule parse_letor:
     input:
         archive=archive_of,

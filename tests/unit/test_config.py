@@ -65,6 +65,12 @@ def test_checking_changes_nothing():
     assert config == DEFAULT
 
 
+def generated(config: dict[str, Any]) -> dict[str, Any]:
+    """How the generated data set is made, once it is selected."""
+    config["run"]["datasets"] = ["mslr-generated"]
+    return config["datasets"]["mslr-generated"]["generate"]
+
+
 LACKS = "lacks the key "
 CASES: list[tuple[str, Change, list[str]]] = [
     # what, the slip, and what the sentence must say
@@ -279,6 +285,52 @@ CASES: list[tuple[str, Change, list[str]]] = [
             archive=c["datasets"]["istella-s"]["archive"]
         ),
         ["config key 'datasets.mslr-sample' is", "a source: either package", "or archive"],
+    ),
+    (
+        "a generated data set that is also downloaded",
+        lambda c: c["datasets"]["mslr-generated"].update(
+            archive=c["datasets"]["istella-s"]["archive"]
+        ),
+        ["config key 'datasets.mslr-generated' is", "or generate (made from another data set)"],
+    ),
+    (
+        "generated from an unknown data set",
+        lambda c: generated(c).update({"from": "mslr-sampel"}),
+        ["config key 'datasets.mslr-generated.generate.from' names unknown 'mslr-sampel': "
+         "did you mean 'mslr-sample'?"],
+    ),
+    (
+        "generated from itself",
+        lambda c: generated(c).update({"from": "mslr-generated"}),
+        ["config key 'datasets.mslr-generated.generate.from' names unknown 'mslr-generated'",
+         "known are istella-s, mslr-sample"],
+    ),
+    (
+        "generated with features that its sample has not",
+        lambda c: (generated(c), c["datasets"]["mslr-generated"].update(features=220)),
+        ["config key 'datasets.mslr-generated.features' is 220, expected 136 as 'mslr-sample'"],
+    ),
+    (
+        "generated folds",
+        lambda c: (generated(c), c["datasets"]["mslr-generated"].update(folds=[1, 2])),
+        ["config key 'datasets.mslr-generated.folds' is [1, 2], expected [1]"],
+    ),
+    (
+        "no queries to generate",
+        lambda c: generated(c)["queries"].update(vali=0),
+        ["config key 'datasets.mslr-generated.generate.queries.vali' is wrong",
+         "a whole number of queries from 1"],
+    ),
+    (
+        "less than a document for each query",
+        lambda c: generated(c).update(documents_per_query=0.5),
+        ["config key 'datasets.mslr-generated.generate.documents_per_query' is wrong", "from 1"],
+    ),
+    (
+        "a misspelt key of generate",
+        lambda c: generated(c).update(sead=1),
+        ["config key 'datasets.mslr-generated.generate' has the unknown key 'sead': did you mean "
+         "'seed'?"],
     ),
     (
         "a checksum cut short",

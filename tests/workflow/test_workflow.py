@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ks_2samp, spearmanr
 
+from distilrank.letor import Dataset
 from distilrank.student import Student
 
 ROOT = Path(__file__).parents[2]
@@ -117,6 +119,48 @@ def test_snakemakes_own_report_works(finished: Path) -> None:
     done = snakemake(finished, "--configfile", str(SMALL), "--report", "snakemake-report.html")
     assert done.returncode == 0, done.stderr[-4000:]
     assert "distilrank" in (finished / "snakemake-report.html").read_text(encoding="utf-8")
+
+
+GENERATED = """
+datasets:
+  made:
+    title: Made
+    features: 136
+    folds: [1]
+    generate: {from: mslr-sample, queries: {train: 120, vali: 4, test: 4},
+               documents_per_query: 60, seed: 1, noise: 0.5}
+    files: {train: {path: Fold1/train.txt}, vali: {path: Fold1/vali.txt},
+            test: {path: Fold1/test.txt}}
+"""
+
+
+def test_a_data_set_of_the_samples_shape_is_generated_and_parsed(
+    finished: Path, tmp_path: Path
+) -> None:
+    """Selected like any other; what it is drawn from comes first by itself."""
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/raw").symlink_to(finished / "results/raw")
+    config = written(tmp_path, GENERATED)
+    target = "results/data/made/fold1/train/meta.json"
+    done = snakemake(tmp_path, "--configfile", config, "--", target)
+    assert done.returncode == 0, done.stderr[-4000:]
+    made = Dataset.open((tmp_path / target).parent)
+    assert (made.n_queries, made.n_documents) == (120, 120 * 60)
+    folder = finished / "results/data/mslr-sample/fold1"
+    sample = [Dataset.open(folder / split) for split in ("train", "vali")]
+    real = np.concatenate([each.features for each in sample])
+    distances = [
+        ks_2samp(real[:, feature], made.features[:, feature]).statistic for feature in range(136)
+    ]
+    assert np.max(distances) < 0.08
+    assert np.median(distances) < 0.03
+    varied = np.ptp(real, axis=0) > 0
+    assert varied.sum() > 130
+    correlations = [spearmanr(each[:, varied]).statistic for each in (real, made.features)]
+    assert np.abs(correlations[0] - correlations[1]).max() < 0.1
+    labels = np.concatenate([each.labels for each in sample])
+    shares = [np.bincount(each, minlength=5) / len(each) for each in (labels, made.labels)]
+    assert np.abs(shares[0] - shares[1]).max() < 0.06
 
 
 def test_the_papers_grid_can_be_planned_without_its_data(tmp_path: Path) -> None:
