@@ -24,6 +24,11 @@ constexpr size_t kShown = 40;
 // Prefixes are kept for this many ids; a line with more features leaves the fast path.
 constexpr int64_t kPrefixes = 1 << 16;
 constexpr int kLongestShort = 15;
+// Dense lines are parsed so many side by side: where a token ends is known only after its bytes
+// have been looked at, and a processor fills that wait with the other lines' work.
+constexpr int kTogether = 2;
+// After a group of lines that was not all dense, so many are parsed one by one.
+constexpr int kAlone = 16;
 // 10^15 < 2^53: a short decimal's digits and its power of ten are exact as doubles, so that one
 // division rounds correctly (W. D. Clinger, How to Read Floating Point Numbers Accurately, 1990).
 constexpr double kPowers[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
@@ -197,13 +202,25 @@ bool any_decimal(const char *at, const char *end, double &value) {
     return true;
 }
 
+// The value at `at` that is no short decimal, up to a space, line end or comment; false where it is
+// no number or none for a float.
+__attribute__((noinline)) bool other_decimal(const char *&at, float &row_value) {
+    const char *end = at;
+    while (!is_space(*end) && *end != '#') ++end;
+    double value;
+    if (!any_decimal(at, end, value) || !within_float(value)) return false;
+    row_value = static_cast<float>(value);
+    at = end;
+    return true;
+}
+
 } // namespace
 
 LetorParser::LetorParser(int64_t n_features, int64_t longest_line)
     : n_features_(n_features), longest_line_(longest_line), text_(2 * kPad), begin_(kPad),
       stop_(kPad), end_(kPad), named_in_(static_cast<size_t>(n_features)) {
     for (int64_t id = 1; id <= std::min(n_features, kPrefixes); ++id) {
-        const std::string text = std::to_string(id) + ":";
+        const std::string text = " " + std::to_string(id) + ":";
         Prefix prefix{0, 0, static_cast<int64_t>(text.size())};
         std::memcpy(&prefix.text, text.data(), text.size());
         std::memset(&prefix.mask, 255, text.size());
@@ -239,27 +256,40 @@ void LetorParser::finish() {
 
 int64_t LetorParser::rows(int64_t capacity, float *features, uint8_t *labels, int64_t *qids) {
     int64_t count = 0;
+    int alone = 0;
+    const auto keep = [&](const Document &document) {
+        if (!enter_query(document.qid)) return;
+        labels[count] = document.label;
+        qids[count] = document.qid;
+        ++count;
+    };
     while (!problem_ && count < capacity && begin_ < stop_) {
         const char *at = &text_[begin_];
         float *row = features + count * n_features_;
-        Document document{};
+        Document documents[kTogether];
+        if (fast && alone-- <= 0 && count + kTogether <= capacity) {
+            if (const char *next = dense_lines(at, row, documents)) {
+                for (int k = 0; k < kTogether && !problem_; ++k) {
+                    ++line_;
+                    keep(documents[k]);
+                }
+                begin_ += static_cast<size_t>(next - at);
+                continue;
+            }
+            alone = kAlone;
+        }
         ++line_;
-        const char *next = fast ? regular_line(at, row, document) : nullptr;
+        const char *next = fast ? regular_line(at, row, documents[0]) : nullptr;
         bool found = next != nullptr;
         if (!found) {
-            const char *last = text_.data() + stop_;
-            const auto *end = static_cast<const char *>(
-                std::memchr(at, '\n', static_cast<size_t>(last - at)));
+            const char *end = line_end(at);
             next = end + 1;
-            found = next - at - 1 <= longest_line_ && any_line(at, end, row, document);
+            found = end - at <= longest_line_ && any_line(at, end, row, documents[0]);
         }
         if (next - at - 1 > longest_line_) fail(DISTILRANK_LETOR_LONG, nullptr, 0);
         if (problem_) break;
         begin_ += static_cast<size_t>(next - at);
-        if (!found || !enter_query(document.qid)) continue;
-        labels[count] = document.label;
-        qids[count] = document.qid;
-        ++count;
+        if (found) keep(documents[0]);
     }
     if (!problem_ && begin_ == stop_ && static_cast<int64_t>(end_ - begin_) > longest_line_) {
         ++line_;
@@ -269,35 +299,77 @@ int64_t LetorParser::rows(int64_t capacity, float *features, uint8_t *labels, in
     return count || !problem_ ? count : -1;
 }
 
-// The fast path: `label qid:Q 1:v 2:v ...` with single spaces and ids that go up. Gives the next
-// line's start, or null for a line that it does not take, with anything in the row.
-const char *LetorParser::regular_line(const char *at, float *row, Document &document) const {
+const char *LetorParser::line_end(const char *at) const {
+    return static_cast<const char *>(
+        std::memchr(at, '\n', static_cast<size_t>(text_.data() + stop_ - at)));
+}
+
+// `label qid:Q` as published files have it; the first byte after it, or null.
+const char *LetorParser::regular_head(const char *at, Document &document) {
     if (!is_digit(at[0]) || std::memcmp(at + 1, " qid:", 5) != 0) return nullptr;
     document.label = static_cast<uint8_t>(at[0] - '0');
     at += 6;
     const char *const start = at;
-    int64_t qid = 0;
+    document.qid = 0;
     for (; is_digit(*at); ++at) {
         if (at - start == 18) return nullptr;
-        qid = qid * 10 + (*at - '0');
+        document.qid = document.qid * 10 + (*at - '0');
     }
-    if (at == start) return nullptr;
-    document.qid = qid;
+    return at == start ? nullptr : at;
+}
+
+// What may follow the last feature: the next line's start, or null.
+const char *LetorParser::regular_end(const char *at) const {
+    at += *at == ' ';
+    if (*at == '#') return line_end(at) + 1;
+    at += *at == '\r';
+    return *at == '\n' ? at + 1 : nullptr;
+}
+
+// The fastest path: kTogether lines, each with all ids in order. Gives the next line's start, or
+// null where they are not so, with anything in the rows.
+const char *LetorParser::dense_lines(const char *at, float *rows, Document *documents) const {
+    if (n_features_ > kPrefixes) return nullptr;
+    const char *places[kTogether], *next = at;
+    for (int k = 0; k < kTogether; ++k) {
+        if (next == text_.data() + stop_) return nullptr;
+        places[k] = regular_head(next, documents[k]);
+        const char *end = line_end(next);
+        if (!places[k] || end - next > longest_line_) return nullptr;
+        next = end + 1;
+    }
+    const Prefix *prefixes = prefixes_.data();
+    for (int64_t column = 0; column < n_features_; ++column) {
+        const Prefix prefix = prefixes[column];
+        uint64_t differ = 0;
+        for (const char *place : places) differ |= (eight_bytes(place) & prefix.mask) ^ prefix.text;
+        if (differ) return nullptr;
+        for (int k = 0; k < kTogether; ++k) {
+            places[k] += prefix.length;
+            float &value = rows[k * n_features_ + column];
+            if (!short_decimal(places[k], value) && !other_decimal(places[k], value)) return nullptr;
+        }
+    }
+    for (const char *place : places)
+        if (!regular_end(place)) return nullptr;
+    return next;
+}
+
+// The fast path: `label qid:Q 1:v 2:v ...` with single spaces and ids that go up. Gives the next
+// line's start, or null for a line that it does not take, with anything in the row.
+const char *LetorParser::regular_line(const char *at, float *row, Document &document) const {
+    at = regular_head(at, document);
+    if (!at) return nullptr;
     std::fill_n(row, n_features_, 0.0f);
     const Prefix *prefixes = prefixes_.data();
     const auto known = static_cast<int64_t>(prefixes_.size()) - 1;
     for (int64_t column = 0;; ++column) {
-        if (*at == '\n') return at + 1;
-        if (*at++ != ' ') return nullptr;
         const Prefix &prefix = prefixes[column];
-        if (__builtin_expect((eight_bytes(at) & prefix.mask) == prefix.text, 1)) {
+        if ((eight_bytes(at) & prefix.mask) == prefix.text) {
             at += prefix.length;
         } else {
-            if (*at == '\n') return at + 1;
-            if (at[0] == '\r' && at[1] == '\n') return at + 2;
-            if (*at == '#')
-                return static_cast<const char *>(
-                           std::memchr(at, '\n', static_cast<size_t>(&text_[stop_] - at))) + 1;
+            if (const char *next = regular_end(at)) return next;
+            if (*at++ != ' ') return nullptr;
             // A sparse line names a later id.
             int64_t id = 0;
             for (const char *from = at; is_digit(*at); ++at) {
@@ -307,15 +379,7 @@ const char *LetorParser::regular_line(const char *at, float *row, Document &docu
             if (id <= column || id > known || *at++ != ':') return nullptr;
             column = id - 1;
         }
-        if (__builtin_expect(!short_decimal(at, row[column]), 0)) {
-            const char *end = at;
-            while (!is_space(*end) && *end != '#') ++end;
-            double value;
-            if (!any_decimal(at, end, value) || !within_float(value)) return nullptr;
-            row[column] = static_cast<float>(value);
-            if (*end == '\r' && end[1] == '\n') return end + 2;
-            at = end;
-        }
+        if (!short_decimal(at, row[column]) && !other_decimal(at, row[column])) return nullptr;
     }
 }
 

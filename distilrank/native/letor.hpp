@@ -30,12 +30,16 @@ private:
         uint8_t label;
         int64_t qid;
     };
-    // What `id:` looks like as the 8 bytes at its place in the text.
+    // What ` id:` looks like as the 8 bytes at its place in the text.
     struct Prefix {
         uint64_t text, mask;
         int64_t length;
     };
 
+    const char *line_end(const char *at) const;
+    static const char *regular_head(const char *at, Document &document);
+    const char *regular_end(const char *at) const;
+    const char *dense_lines(const char *at, float *rows, Document *documents) const;
     const char *regular_line(const char *at, float *row, Document &document) const;
     bool any_line(const char *at, const char *end, float *row, Document &document);
     bool feature(const char *at, const char *end, float *row);
