@@ -7,6 +7,7 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/native.smk"
 include: "rules/data.smk"
 include: "rules/teacher.smk"
 include: "rules/student.smk"
@@ -21,6 +22,7 @@ report: "report/workflow.rst"
 
 localrules:
     report,
+    native,
     teachers,
     students,
     pruned,
@@ -36,6 +38,13 @@ rule report:
         CHECKED,
     message:
         "The report is rendered and every check held"
+
+
+rule native:
+    input:
+        NATIVE,
+    message:
+        "The native library is built"
 
 
 rule teachers:

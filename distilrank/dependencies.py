@@ -25,6 +25,15 @@ def library_files(script: Path) -> list[str]:
     return sorted(str(path) for path in found)
 
 
+def native_files(part: str = "") -> list[str]:
+    """The sources of the native library, ``CMakeLists.txt`` first; only those of ``part``."""
+    folder = _PACKAGE / "native"
+    found = [path for pattern in ("*.h", "*.hpp", "*.cpp") for path in folder.glob(pattern)]
+    shared = [folder / "CMakeLists.txt", folder / "distilrank.h"]
+    own = [path for path in found if path not in shared and not path.stem.startswith("fuzz")]
+    return [*map(str, shared), *sorted(str(path) for path in own if path.stem.startswith(part))]
+
+
 @cache
 def _imports(path: Path) -> frozenset[Path]:
     names: set[str] = set()
@@ -42,7 +51,8 @@ def _files(name: str) -> list[Path]:
     if package != _PACKAGE.name or not parts:
         return []
     module = _PACKAGE.joinpath(*parts)
-    if module.is_dir():
+    # `native` is a module with a folder of C++ beside it.
+    if (module / "__init__.py").exists():
         return list(module.glob("*.py"))
     # A module inside a folder of plug-ins brings its siblings with it.
     if module.with_suffix(".py").exists():

@@ -117,11 +117,13 @@ def _only(names: list[str], path: str, archive: str | os.PathLike) -> str:
     return found[0]
 
 
-def checked_lines(stream: BinaryIO, sha256: str | None, name: str) -> Iterator[bytes]:
-    """The stream's lines; at its end ``ValueError`` if its sha256 is not the expected one."""
+def checked_blocks(
+    stream: BinaryIO, sha256: str | None, name: str, size: int = 1 << 19
+) -> Iterator[bytes]:
+    """The stream in blocks; at its end ``ValueError`` if its sha256 is not the expected one."""
     digest = hashlib.sha256()
-    for line in stream:
-        digest.update(line)
-        yield line
+    while block := stream.read(size):
+        digest.update(block)
+        yield block
     if sha256 is not None and digest.hexdigest() != sha256:
         raise ValueError(f"{name} has sha256 {digest.hexdigest()}, expected {sha256}")

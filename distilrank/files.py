@@ -9,9 +9,10 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 
 @contextmanager
@@ -56,6 +57,53 @@ def write_array(path: str | os.PathLike, array: np.ndarray) -> None:
     """Write one ``.npy`` file; object arrays raise ``ValueError``."""
     with replacing(path) as temporary:
         np.save(temporary, array, allow_pickle=False)
+
+
+class GrowingArray:
+    """A ``.npy`` file whose first axis grows with what is added to it."""
+
+    def __init__(self, file: BinaryIO, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+        self._file, self._dtype, self._shape, self._length = file, dtype, shape, 0
+        self._size = self._write_header()
+
+    def add(self, block: np.ndarray) -> None:
+        """Append ``block``: any number of entries of the array's shape and type."""
+        if block.dtype != self._dtype or block.shape[1:] != self._shape:
+            raise ValueError(f"an array of {self._dtype} {self._shape} cannot take {block.dtype}")
+        self._file.write(np.ascontiguousarray(block).data)
+        self._length += len(block)
+
+    def finish(self) -> None:
+        """Put the final length into the header, for which NumPy leaves room."""
+        self._file.seek(0)
+        if self._write_header() != self._size:
+            raise ValueError("the header of a .npy file has grown over its data")
+
+    def _write_header(self) -> int:
+        np.lib.format.write_array_header_1_0(
+            self._file,
+            {
+                "descr": np.lib.format.dtype_to_descr(self._dtype),
+                "fortran_order": False,
+                "shape": (self._length, *self._shape),
+            },
+        )
+        return self._file.tell()
+
+
+@contextmanager
+def growing_array(
+    path: str | os.PathLike, dtype: DTypeLike, shape: tuple[int, ...]
+) -> Iterator[GrowingArray]:
+    """Write a ``.npy`` file block by block; ``shape`` is that of one entry.
+
+    The file appears when the block succeeds, as with ``replacing``.
+    """
+    # The file is closed before it is renamed.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        array = GrowingArray(file, np.dtype(dtype), shape)
+        yield array
+        array.finish()
 
 
 def _plain(value: Any) -> Any:

@@ -2,20 +2,38 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from distilrank.files import read_json, write_array, write_json
+from distilrank.files import growing_array, read_json, write_array, write_json
 
 SPLITS = ("train", "vali", "test")
 SPLIT_FILES = ("features.npy", "labels.npy", "offsets.npy", "qids.npy", "meta.json")
+# More than any line of numbers needs: 500,000 features. What is longer is no LETOR file.
+LONGEST_LINE = 1 << 24
 _CHUNK = 4096
 _MAX_LABEL = 255
 _MAX_QID = 2**63 - 1
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+# What can be wrong with a line, in the order of the native parser's numbers, which start at 1.
+# `found` is the token at fault.
+PROBLEMS = {
+    "label": "label {found}, expected a whole number from 0 to 255",
+    "no qid": "nothing after the label, expected qid:<whole number>",
+    "qid": "{found} after the label, expected qid:<whole number>",
+    "id": "feature {found}, expected an id from 1 to {n_features}",
+    "number": "feature {found}, expected <id>:<number>",
+    "range": "feature {found}, expected a finite number within float32",
+    "twice": "a feature id stands twice, expected each at most once",
+    "back": "query {found} comes back after other queries; sort the file by query",
+    "long": "it is longer than {longest_line} bytes; is this a LETOR file?",
+    "memory": "no memory left",
+}
 
 
 @dataclass(frozen=True)
@@ -100,9 +118,14 @@ class Dataset:
         )
 
     def divide(self, share: float, generator: np.random.Generator) -> tuple["Dataset", "Dataset"]:
-        """Draw ``share`` of the queries, at least one, into a second split.
+        """Draw ``share`` of the queries, at least one, into a second split; see `draw`."""
+        rest, drawn = self.draw(share, generator)
+        return self.select(rest), self.select(drawn)
 
-        Both parts keep the file's order of queries.
+    def draw(self, share: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The indices of the queries that stay, and of ``share`` of them, at least one, drawn.
+
+        Both keep the file's order of queries.
 
         Raises:
             ValueError: if one of the parts would be empty.
@@ -115,7 +138,78 @@ class Dataset:
             )
         chosen = np.zeros(self.n_queries, dtype=bool)
         chosen[generator.choice(self.n_queries, size=drawn, replace=False)] = True
-        return self.select(np.flatnonzero(~chosen)), self.select(np.flatnonzero(chosen))
+        return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+    def save_queries(self, queries: np.ndarray, folder: str | os.PathLike) -> None:
+        """Write only ``queries`` (indices, in that order), one after the other, as a split."""
+        with SplitWriter(folder, self.n_features) as writer:
+            writer.meta = dict(self.meta)
+            for query in queries:
+                documents = slice(self.offsets[query], self.offsets[query + 1])
+                labels = self.labels[documents]
+                qids = np.full(len(labels), self.qids[query])
+                writer.add(self.features[documents], labels, qids)
+
+
+class SplitWriter:
+    """Write a split's five files, as `Dataset.save` does, from blocks of documents.
+
+    Nothing but the queries' ids is held in memory. Used as a context: the files appear when its
+    block succeeds, and not at all when it raises.
+    """
+
+    def __init__(self, folder: str | os.PathLike, n_features: int) -> None:
+        self._folder = Path(folder)
+        self._features = n_features
+        self._counts = np.zeros(_MAX_LABEL + 1, dtype=np.int64)
+        self._qids: list[np.ndarray] = []
+        self._starts: list[np.ndarray] = []
+        self._last: int | None = None
+        self.meta: dict[str, Any] = {}
+        self.n_documents = 0
+
+    @property
+    def n_queries(self) -> int:
+        return sum(map(len, self._qids))
+
+    def add(self, features: np.ndarray, labels: np.ndarray, qids: np.ndarray) -> None:
+        """Append documents: (n, features) float32, (n,) uint8, and each one's query (n,) int64."""
+        first = np.ones(len(qids), dtype=bool)
+        first[1:] = qids[1:] != qids[:-1]
+        first[:1] = self._last is None or qids[:1] != self._last
+        self._starts.append(self.n_documents + np.flatnonzero(first))
+        self._qids.append(qids[first])
+        self._counts += np.bincount(labels, minlength=len(self._counts))
+        self._rows.add(features)
+        self._labels.add(labels)
+        self.n_documents += len(labels)
+        self._last = int(qids[-1]) if len(qids) else self._last
+
+    def __enter__(self) -> "SplitWriter":
+        with ExitStack() as stack:
+            self._rows = stack.enter_context(
+                growing_array(self._folder / "features.npy", np.float32, (self._features,))
+            )
+            self._labels = stack.enter_context(
+                growing_array(self._folder / "labels.npy", np.uint8, ())
+            )
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
+        if error[0] is not None:
+            return
+        offsets = np.concatenate([*self._starts, [self.n_documents]]).astype(np.int64)
+        write_array(self._folder / "offsets.npy", offsets)
+        write_array(self._folder / "qids.npy", np.concatenate([*self._qids, np.empty(0, np.int64)]))
+        counts = {
+            "documents": self.n_documents,
+            "queries": self.n_queries,
+            "features": self._features,
+            "labels": np.trim_zeros(self._counts, "b").tolist(),
+        }
+        write_json(self._folder / "meta.json", self.meta | counts)
 
 
 def _map(path: Path) -> np.ndarray:
@@ -149,10 +243,7 @@ def parse_letor(lines: Iterable[bytes], name: str, n_features: int) -> Dataset:
             chunks[-1][len(labels) % _CHUNK, column] = value
         if not qids or qid != qids[-1]:
             if qid in seen:
-                raise ValueError(
-                    f"{name}, line {number}: query {qid} comes back after other queries; sort the "
-                    "file by query"
-                )
+                raise ValueError(f"{name}, line {number}: {problem('back', qid)}")
             seen.add(qid)
             qids.append(qid)
             starts.append(len(labels))
@@ -172,49 +263,66 @@ def _documents(
 ) -> Iterator[tuple[int, int, int, list[tuple[int, float]]]]:
     """Line number, label, qid and the named (column, value) pairs of each document."""
     for number, line in enumerate(lines, start=1):
-        tokens = line.split(b"#", 1)[0].split()
-        if not tokens:
-            continue
         try:
+            if len(line.removesuffix(b"\n")) > LONGEST_LINE:
+                raise ValueError(problem("long"))
+            tokens = line.split(b"#", 1)[0].split()
+            if not tokens:
+                continue
             label, qid = _label(tokens[0]), _qid(tokens)
             features = [_feature(token, n_features) for token in tokens[2:]]
             if len(dict(features)) < len(features):
-                raise ValueError("a feature id stands twice, expected each at most once")
+                raise ValueError(problem("twice"))
             yield number, label, qid, features
         except ValueError as error:
             raise ValueError(f"{name}, line {number}: {error}") from None
 
 
 def _label(token: bytes) -> int:
-    if not token.isdigit() or int(token) > _MAX_LABEL:
-        raise ValueError(f"label {_shown(token)}, expected a whole number from 0 to {_MAX_LABEL}")
-    return int(token)
+    label = _whole(token)
+    if label is None or label > _MAX_LABEL:
+        raise ValueError(problem("label", token))
+    return label
 
 
 def _qid(tokens: list[bytes]) -> int:
-    key, _, value = tokens[1].partition(b":") if len(tokens) > 1 else (b"", b"", b"")
-    if key != b"qid" or not value.isdigit() or int(value) > _MAX_QID:
-        found = _shown(tokens[1]) if len(tokens) > 1 else "nothing"
-        raise ValueError(f"{found} after the label, expected qid:<whole number>")
-    return int(value)
+    if len(tokens) < 2:
+        raise ValueError(problem("no qid"))
+    key, _, value = tokens[1].partition(b":")
+    qid = _whole(value)
+    if key != b"qid" or qid is None or qid > _MAX_QID:
+        raise ValueError(problem("qid", tokens[1]))
+    return qid
 
 
 def _feature(token: bytes, n_features: int) -> tuple[int, float]:
     key, _, text = token.partition(b":")
-    if not key.isdigit() or not 1 <= int(key) <= n_features:
-        raise ValueError(f"feature {_shown(token)}, expected an id from 1 to {n_features}")
+    column = _whole(key)
+    if column is None or not 1 <= column <= n_features:
+        raise ValueError(problem("id", token, n_features))
     try:
         value = float(text)
     except ValueError:
         value = None
     # Python alone reads 1_0 as 10.
     if value is None or b"_" in text:
-        raise ValueError(f"feature {_shown(token)}, expected <id>:<number>")
+        raise ValueError(problem("number", token))
     # Also true of NaN, which compares false to everything.
     if not abs(value) <= _FLOAT32_MAX:
-        raise ValueError(f"feature {_shown(token)}, expected a finite number within float32")
-    return int(key) - 1, value
+        raise ValueError(problem("range", token))
+    return column - 1, value
 
 
-def _shown(token: bytes) -> str:
-    return repr(token[:40].decode("latin-1"))
+def _whole(token: bytes) -> int | None:
+    """The number that ASCII digits name; anything beyond all limits is 2**64, the rest None."""
+    # Python refuses to turn more than a few thousand digits into a number.
+    significant = token.lstrip(b"0") or b"0"
+    if not token.isdigit():
+        return None
+    return int(significant) if len(significant) < 20 else 2**64
+
+
+def problem(kind: str, found: bytes | int = b"", n_features: int = 0) -> str:
+    """The sentence about what is wrong with a line; a long token is cut."""
+    shown = found if isinstance(found, int) else repr(found[:40].decode("latin-1"))
+    return PROBLEMS[kind].format(found=shown, n_features=n_features, longest_line=LONGEST_LINE)

@@ -4,7 +4,7 @@ from itertools import product
 from pathlib import Path
 
 from distilrank.config import check_config, per_mille
-from distilrank.dependencies import library_files
+from distilrank.dependencies import library_files, native_files
 from distilrank.letor import SPLIT_FILES, SPLITS
 from snakemake.exceptions import WorkflowError
 
@@ -16,6 +16,9 @@ except ValueError as error:
 FOLD = "{dataset}/fold{fold}"
 TEACHER = "{dataset}/fold{fold}/{teacher}"
 RUN = "{dataset}/fold{fold}/{teacher}/{student}/{recipe}/seed{seed}"
+
+NATIVE = "results/native/libdistilrank.so"
+NATIVE_SOURCES = native_files()
 
 
 wildcard_constraints:

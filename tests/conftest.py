@@ -15,6 +15,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 import tiny  # noqa: E402 - found through the path set above
 
 from distilrank.letor import Dataset  # noqa: E402
+from scripts.build_native import build_native  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +38,14 @@ def fold(
 ) -> tiny.Fold:
     """`splits` and the teacher's files on disk, laid out as under ``results/``; read only."""
     return tiny.write_fold(tmp_path_factory.mktemp("results"), splits, teacher_booster)
+
+
+@pytest.fixture(scope="session")
+def native_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The native library, built from this checkout's sources."""
+    path = tmp_path_factory.mktemp("native") / "libdistilrank.so"
+    build_native(Path(__file__).parents[1] / "distilrank" / "native", path)
+    return path
 
 
 class Web:

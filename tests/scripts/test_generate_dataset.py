@@ -24,13 +24,13 @@ def generated(fold: tiny.Fold, path, **changes) -> bytes:
     return path.read_bytes()
 
 
-def test_the_archive_parses_like_a_published_one(fold, tmp_path, caplog):
+def test_the_archive_parses_like_a_published_one(fold, tmp_path, caplog, native_library):
     with caplog.at_level(logging.INFO):
         generated(fold, tmp_path / "made.zip")
     assert "train: 600 documents, 30 queries" in caplog.messages
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        parse_fold(tmp_path / "made.zip", ENTRY, "made", 1, tmp_path / "out")
+        parse_fold(tmp_path / "made.zip", ENTRY, "made", 1, tmp_path / "out", native_library)
     assert not caplog.records  # no query stands in two splits
     for split in SPLITS:
         parsed = Dataset.open(tmp_path / "out" / split)

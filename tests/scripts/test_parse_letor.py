@@ -3,14 +3,21 @@
 import hashlib
 import logging
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
 
 from distilrank.letor import SPLITS, Dataset
-from scripts.parse_letor import parse_fold
+from scripts import parse_letor
 
 FEATURES = 3
+
+
+@pytest.fixture(scope="module")
+def parse_fold(native_library):
+    """`parse_letor.parse_fold` with the native library that the tests build."""
+    return partial(parse_letor.parse_fold, library=native_library)
 
 
 def letor(qids: range, documents: int = 3) -> bytes:
@@ -53,7 +60,7 @@ def entry(splits: tuple[str, ...] = SPLITS, **more: object) -> dict:
     return {"title": "Tiny", "features": FEATURES, "files": files} | more
 
 
-def test_each_file_becomes_a_split(archive, tmp_path):
+def test_each_file_becomes_a_split(parse_fold, archive, tmp_path):
     parse_fold(archive, entry(), "tiny", 2, tmp_path / "out")
     splits = {split: Dataset.open(tmp_path / "out" / split) for split in SPLITS}
     for split, qids in zip(SPLITS, (range(1, 11), range(11, 14), range(14, 18)), strict=True):
@@ -70,7 +77,7 @@ def test_each_file_becomes_a_split(archive, tmp_path):
         assert found.meta["sha256"] == hashlib.sha256(content).hexdigest()
 
 
-def test_a_share_of_train_becomes_vali(archive, tmp_path):
+def test_a_share_of_train_becomes_vali(parse_fold, archive, tmp_path):
     dataset = entry(("train", "test"), vali_share=0.3, vali_seed=4)
     parse_fold(archive, dataset, "tiny", 2, tmp_path / "out")
     parse_fold(archive, dataset, "tiny", 2, tmp_path / "again")
@@ -85,7 +92,7 @@ def test_a_share_of_train_becomes_vali(archive, tmp_path):
     assert Dataset.open(tmp_path / "other" / "vali").qids.tolist() != vali.qids.tolist()
 
 
-def test_splits_that_share_queries_are_warned_of(tmp_path, caplog):
+def test_splits_that_share_queries_are_warned_of(parse_fold, tmp_path, caplog):
     files = FILES | {"tiny/Fold2/test.txt": letor(range(9, 13))}
     write(tmp_path / "tiny.zip", files)
     dataset = entry()
@@ -98,13 +105,13 @@ def test_splits_that_share_queries_are_warned_of(tmp_path, caplog):
     ]
 
 
-def test_splits_apart_are_not_warned_of(archive, tmp_path, caplog):
+def test_splits_apart_are_not_warned_of(parse_fold, archive, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         parse_fold(archive, entry(), "tiny", 2, tmp_path / "out")
     assert caplog.records == []
 
 
-def test_a_wrong_checksum_writes_nothing(archive, tmp_path):
+def test_a_wrong_checksum_writes_nothing(parse_fold, archive, tmp_path):
     dataset = entry()
     dataset["files"]["test"]["sha256"] = {2: "0" * 64}
     with pytest.raises(ValueError) as raised:
@@ -115,7 +122,7 @@ def test_a_wrong_checksum_writes_nothing(archive, tmp_path):
 
 
 @pytest.mark.parametrize("key", [2, "2"])
-def test_the_checksum_of_a_fold_is_found_by_number_or_text(archive, tmp_path, key):
+def test_the_checksum_of_a_fold_is_found_by_number_or_text(parse_fold, archive, tmp_path, key):
     """YAML gives numbers, and Snakemake's parameters may have become text."""
     dataset = entry()
     dataset["files"]["train"]["sha256"] = {1: "1" * 64, key: "0" * 64}
@@ -123,7 +130,7 @@ def test_the_checksum_of_a_fold_is_found_by_number_or_text(archive, tmp_path, ke
         parse_fold(archive, dataset, "tiny", 2, tmp_path / "out")
 
 
-def test_a_wrong_line_writes_nothing(tmp_path):
+def test_a_wrong_line_writes_nothing(parse_fold, tmp_path):
     broken = FILES["tiny/Fold2/test.txt"].replace(b"2 qid:15", b"2 qid:x15")
     write(tmp_path / "tiny.zip", FILES | {"tiny/Fold2/test.txt": broken})
     with pytest.raises(ValueError) as raised:
@@ -132,7 +139,7 @@ def test_a_wrong_line_writes_nothing(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_fold_that_the_archive_lacks(archive, tmp_path):
+def test_a_fold_that_the_archive_lacks(parse_fold, archive, tmp_path):
     with pytest.raises(ValueError) as raised:
         parse_fold(archive, entry(), "tiny", 3, tmp_path / "out")
     assert str(raised.value) == f"{archive} holds 0 files named Fold3/train.txt, expected one"

@@ -128,7 +128,8 @@ def test_all_that_a_script_loads_is_covered(imported, script):
     assert loaded, "every script rests on the package"
     for name in loaded:
         module = ROOT.joinpath(*name.split("."))
-        file = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+        package = module / "__init__.py"
+        file = package if package.exists() else module.with_suffix(".py")
         assert str(file) in covered, f"{name} is loaded by {script.name} and not named by its rule"
 
 

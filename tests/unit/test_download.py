@@ -9,7 +9,7 @@ import zipfile
 import pytest
 from tiny import names
 
-from distilrank.download import checked_lines, download, member, package_url
+from distilrank.download import checked_blocks, download, member, package_url
 
 BODY = b"2 qid:1 1:0.5\n" * 1000
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -240,18 +240,17 @@ def test_a_readers_own_error_passes_through(archive):
         raise KeyError("mine")
 
 
-def test_lines_are_checked_at_their_end():
-    assert b"".join(checked_lines(io.BytesIO(BODY), SHA256, "train.txt")) == BODY
-    assert list(checked_lines(io.BytesIO(b"a\nb"), None, "train.txt")) == [b"a\n", b"b"]
-    lines = checked_lines(io.BytesIO(BODY + b"x"), SHA256, "train.txt")
-    for _ in range(1001):
-        next(lines)
+def test_blocks_are_checked_at_their_end():
+    assert b"".join(checked_blocks(io.BytesIO(BODY), SHA256, "train.txt")) == BODY
+    assert list(checked_blocks(io.BytesIO(b"a\nb"), None, "train.txt", 2)) == [b"a\n", b"b"]
+    blocks = checked_blocks(io.BytesIO(BODY + b"x"), SHA256, "train.txt", len(BODY))
+    assert [next(blocks), next(blocks)] == [BODY, b"x"]
     with pytest.raises(ValueError) as raised:
-        next(lines)
+        next(blocks)
     found = hashlib.sha256(BODY + b"x").hexdigest()
     assert str(raised.value) == f"train.txt has sha256 {found}, expected {SHA256}"
 
 
 def test_an_empty_file_is_checked_too():
     with pytest.raises(ValueError, match=r"train\.txt has sha256 e3b0c442"):
-        list(checked_lines(io.BytesIO(b""), SHA256, "train.txt"))
+        list(checked_blocks(io.BytesIO(b""), SHA256, "train.txt"))

@@ -1,0 +1,147 @@
+"""The binding of libdistilrank, this project's own native code; see ``native/distilrank.h``.
+
+The workflow builds the library (``snakemake native``); nothing is built by an import.
+"""
+
+import ctypes
+import os
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from distilrank.letor import LONGEST_LINE, PROBLEMS, problem
+
+LIBRARY = "libdistilrank.so"
+_ABI = 1
+# Rows are handed out in blocks of about this size, which stays in a processor's cache.
+_BLOCK_BYTES = 1 << 18
+
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class _Error(ctypes.Structure):
+    _fields_ = [
+        ("problem", ctypes.c_int32),
+        ("line", ctypes.c_int64),
+        ("text", ctypes.c_void_p),
+        ("size", ctypes.c_size_t),
+    ]
+
+
+def find_library() -> Path:
+    """Where the library lies: as the workflow built it, or beside the package.
+
+    Raises:
+        OSError: if it is in neither place.
+    """
+    places = [Path("results", "native", LIBRARY), Path(__file__).parent / LIBRARY]
+    for place in places:
+        if place.exists():
+            return place
+    raise OSError(
+        f"the native library is not built: no {places[0]} in this folder, and none beside the "
+        "package; run 'snakemake native'"
+    )
+
+
+def load(path: str | os.PathLike | None = None) -> ctypes.CDLL:
+    """Open the library at ``path``, or where `find_library` finds it.
+
+    Raises:
+        OSError: if there is none, or it cannot be opened.
+        ValueError: if it was built from another version of the sources.
+    """
+    return _open(str(Path(path or find_library()).resolve()))
+
+
+@cache
+def _open(path: str) -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(path)
+    except OSError as error:
+        raise OSError(f"{path} cannot be opened ({error}); run 'snakemake native'") from error
+    found = getattr(library, "distilrank_abi", int)()
+    if found != _ABI:
+        raise ValueError(
+            f"{path} has the interface's version {found}, expected {_ABI}; run 'snakemake native'"
+        )
+    pointer, int64 = ctypes.c_void_p, ctypes.c_int64
+    signatures = {
+        "create": (pointer, [int64, int64]),
+        "feed": (ctypes.c_int32, [pointer, ctypes.c_char_p, ctypes.c_size_t]),
+        "finish": (ctypes.c_int32, [pointer]),
+        "rows": (int64, [pointer, int64, pointer, pointer, pointer]),
+        "problem_of": (_Error, [pointer]),
+        "destroy": (None, [pointer]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, f"distilrank_letor_{name}")
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def parse_blocks(
+    blocks: Iterable[bytes],
+    name: str,
+    n_features: int,
+    library: str | os.PathLike | None = None,
+) -> Iterator[Rows]:
+    """Parse a LETOR file that comes in blocks, cut anywhere: as `letor.parse_letor`, as a stream.
+
+    Args:
+        blocks: the file's bytes, in order.
+        name: what messages call the file.
+        n_features: the highest feature id, and the width of the arrays.
+        library: the native library; where `find_library` finds it if not given.
+
+    Yields:
+        Features (n, n_features) float32, labels (n,) uint8 and each document's query id (n,)
+        int64. The arrays are used again for the next block: copy what is to be kept.
+
+    Raises:
+        ValueError: what `letor.parse_letor` raises, in the same words.
+        OSError: if the native library is missing.
+    """
+    native = load(library)
+    parser = native.distilrank_letor_create(n_features, LONGEST_LINE)
+    if not parser:
+        raise MemoryError("no memory left for a parser")
+    count = max(1, _BLOCK_BYTES // (4 * n_features))
+    buffers = (
+        np.empty((count, n_features), np.float32), np.empty(count, np.uint8),
+        np.empty(count, np.int64),
+    )  # fmt: skip
+    pointers = [buffer.ctypes.data for buffer in buffers]
+
+    def ready(status: int) -> Iterator[Rows]:
+        while status >= 0:
+            status = native.distilrank_letor_rows(parser, count, *pointers)
+            if status == 0:
+                return
+            if status > 0:
+                features, labels, qids = buffers
+                yield features[:status], labels[:status], qids[:status]
+        raise ValueError(_sentence(native.distilrank_letor_problem_of(parser), name, n_features))
+
+    documents = 0
+    try:
+        for block in blocks:
+            for rows in ready(native.distilrank_letor_feed(parser, block, len(block))):
+                documents += len(rows[1])
+                yield rows
+        for rows in ready(native.distilrank_letor_finish(parser)):
+            documents += len(rows[1])
+            yield rows
+    finally:
+        native.distilrank_letor_destroy(parser)
+    if not documents:
+        raise ValueError(f"{name} holds no document")
+
+
+def _sentence(error: _Error, name: str, n_features: int) -> str:
+    kind = list(PROBLEMS)[error.problem - 1]
+    text = ctypes.string_at(error.text, error.size) if error.size else b""
+    found = int(text) if kind == "back" else text
+    return f"{name}, line {error.line}: {problem(kind, found, n_features)}"
