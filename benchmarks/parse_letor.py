@@ -119,7 +119,11 @@ def repeated(path: Path, times: int, folder: str) -> Path:
     text, large = path.read_bytes(), Path(folder, "repeated.txt")
     with large.open("wb") as file:
         for turn in range(times):
-            file.write(re.sub(rb"qid:(\d+)", b"qid:%d\\1" % (turn + 1), text))
+
+            def renamed(found: re.Match[bytes], first: int = turn * 10**9) -> bytes:
+                return b"qid:%d" % (first + int(found[1]))
+
+            file.write(re.sub(rb"qid:(\d+)", renamed, text))
     return large
 
 
