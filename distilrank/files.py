@@ -35,11 +35,16 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write one UTF-8 text file."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_json(path: str | os.PathLike, value: Mapping[str, Any]) -> None:
     """Write ``value`` as JSON with sorted keys; NaN and infinity raise ``ValueError``."""
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False, default=_plain)
-    with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
 
 
 def read_json(path: str | os.PathLike) -> dict[str, Any]:

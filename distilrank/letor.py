@@ -73,16 +73,9 @@ class Dataset:
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write the split's five files; ``meta.json``, with the counts, comes last."""
-        folder = Path(folder)
-        for name in ("features", "labels", "offsets", "qids"):
-            write_array(folder / f"{name}.npy", getattr(self, name))
-        counts = {
-            "documents": self.n_documents,
-            "queries": self.n_queries,
-            "features": self.n_features,
-            "labels": np.bincount(self.labels).tolist(),
-        }
-        write_json(folder / "meta.json", self.meta | counts)
+        with SplitWriter(folder, self.n_features) as writer:
+            writer.meta = self.meta
+            writer.add(self.features, self.labels, np.repeat(self.qids, self.group_sizes))
 
     @classmethod
     def open(cls, folder: str | os.PathLike) -> "Dataset":
@@ -117,11 +110,6 @@ class Dataset:
             meta=dict(self.meta),
         )
 
-    def divide(self, share: float, generator: np.random.Generator) -> tuple["Dataset", "Dataset"]:
-        """Draw ``share`` of the queries, at least one, into a second split; see `draw`."""
-        rest, drawn = self.draw(share, generator)
-        return self.select(rest), self.select(drawn)
-
     def draw(self, share: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The indices of the queries that stay, and of ``share`` of them, at least one, drawn.
 
@@ -152,7 +140,7 @@ class Dataset:
 
 
 class SplitWriter:
-    """Write a split's five files, as `Dataset.save` does, from blocks of documents.
+    """Write a split's five files from blocks of documents.
 
     Nothing but the queries' ids is held in memory. Used as a context: the files appear when its
     block succeeds, and not at all when it raises.

@@ -109,6 +109,12 @@ def is_timed(model):
     return first_fold and model.get("seed", config["run"]["seeds"][0]) == config["run"]["seeds"][0]
 
 
+def students_where(wanted):
+    """The files of the selection's students for which ``wanted`` is true."""
+    path = f"results/students/{RUN}/sp{{sparsity}}.safetensors"
+    return [path.format(**model) for model in STUDENTS if wanted(model)]
+
+
 def results_of(kind):
     """The JSON files of one kind (quality, parity, timing), forests first."""
     chosen = [model for model in TEACHERS + STUDENTS if kind == "quality" or is_timed(model)]
@@ -118,16 +124,8 @@ def results_of(kind):
 
 
 TEACHER_MODELS = [f"results/teachers/{TEACHER}/model.txt".format(**model) for model in TEACHERS]
-DENSE_MODELS = [
-    f"results/students/{RUN}/sp{{sparsity}}.safetensors".format(**model)
-    for model in STUDENTS
-    if not model["sparsity"]
-]
-PRUNED_MODELS = [
-    f"results/students/{RUN}/sp{{sparsity}}.safetensors".format(**model)
-    for model in STUDENTS
-    if model["sparsity"]
-]
+DENSE_MODELS = students_where(lambda model: not model["sparsity"])
+PRUNED_MODELS = students_where(lambda model: model["sparsity"])
 QUALITY = results_of("quality")
 PARITY = results_of("parity")
 TIMING = results_of("timing")

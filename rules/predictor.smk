@@ -1,10 +1,3 @@
-TIMED_STUDENTS = [
-    f"results/students/{RUN}/sp{{sparsity}}.safetensors".format(**model)
-    for model in STUDENTS
-    if is_timed(model)
-]
-
-
 rule time_kernels:
     input:
         library=library("time_kernels"),
@@ -59,7 +52,7 @@ rule validate_predictor:
         sparse="results/predictor/sparse.json",
         kernels=["results/kernels/dense.csv", "results/kernels/sparse.csv"],
         timing=TIMING,
-        students=TIMED_STUDENTS,
+        students=students_where(is_timed),
         library=library("validate_predictor"),
     output:
         "results/predictor/validation.json",

@@ -9,7 +9,7 @@ import pandas as pd
 import yaml
 
 from distilrank import display, evidence, tables
-from distilrank.files import replacing, write_json
+from distilrank.files import write_json, write_text
 from distilrank.logs import job
 from distilrank.matched import Rules, match_forests
 from distilrank.results import Paths, read_quality, read_timing
@@ -78,9 +78,9 @@ def make_tables(
     }
     for name, table in made.items():
         logging.info("table %s: %d rows", name, len(table))
-        _write(folder / f"{name}.csv", table.to_csv(index=False))
+        write_text(folder / f"{name}.csv", table.to_csv(index=False))
     for name, (table, columns) in _printed(made).items():
-        _write(folder / f"{name}.tex", display.latex(table, columns))
+        write_text(folder / f"{name}.tex", display.latex(table, columns))
     settings = {
         "headline_batch": headline_batch,
         "margin": margin,
@@ -115,11 +115,6 @@ def _printed(
         name: (table, (*leading, *columns) if "dataset" in table else columns)
         for name, (table, columns) in printed.items()
     }
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

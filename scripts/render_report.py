@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from distilrank import page
-from distilrank.files import read_json, replacing
+from distilrank.files import read_json, write_text
 from distilrank.logs import job
 from distilrank.results import Paths
 
@@ -35,8 +35,7 @@ def render_report(
         template, page.read_tables(tables), page.read_figures(figures), read_json(summary), links
     )
     logging.info("the page has %d characters", len(html))
-    with replacing(output) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+    write_text(output, html)
 
 
 if __name__ == "__main__":

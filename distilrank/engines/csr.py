@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from distilrank.engines.base import Kernel, missing
+from distilrank.engines.dense import TorchDense
 
 _ZERO, _SIX = np.float32(0), np.float32(6)
 
@@ -54,40 +55,21 @@ class ScipyCsr(Kernel):
         return {"scipy": self._version, "sparse_kernel": "csr_array @ dense"}
 
 
-class TorchCsr(Kernel):
-    """torch's sparse CSR ``addmm`` with the bias added within the product."""
+class TorchCsr(TorchDense):
+    """The same ``addmm`` with the weights in torch's sparse CSR form."""
 
     name: ClassVar[str] = "torch-csr"
     sparse: ClassVar[bool] = True
 
-    @classmethod
-    def unavailable(cls) -> str | None:
-        return missing("torch")
-
-    def prepare(self, weight: np.ndarray, bias: np.ndarray, batch: int, relu6: bool = True) -> None:
-        import torch
-
-        self._torch = torch
+    def _matrix(self, weight: np.ndarray) -> Any:
+        torch = self._torch
         pointers, columns, values = map(torch.from_numpy, csr_parts(weight))
         with warnings.catch_warnings():
             # "Sparse CSR tensor support is in beta state": the parity check is our guard.
             warnings.simplefilter("ignore", UserWarning)
-            self._weight = torch.sparse_csr_tensor(
+            return torch.sparse_csr_tensor(
                 pointers, columns, values, weight.shape, check_invariants=True
             )
-        self._bias = torch.tensor(bias)[:, None]
-        self._relu6 = relu6
-        self._out = torch.empty((len(weight), batch))
-        self._shared_out = self._out.numpy()
-        self._seen: np.ndarray | None = None
-
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        if x is not self._seen:
-            self._seen, self._x = x, self._torch.from_numpy(x)
-        self._torch.addmm(self._bias, self._weight, self._x, out=self._out)
-        if self._relu6:
-            self._out.clamp_(0, 6)
-        return self._shared_out
 
     def describe(self) -> dict[str, Any]:
         mkl = self._torch.backends.mkl.is_available()

@@ -55,12 +55,15 @@ class TorchDense(Kernel):
 
         self._torch = torch
         # Copies: torch warns about, and could write to, a read-only array that it shares.
-        self._weight = torch.tensor(weight)
+        self._weight = self._matrix(weight)
         self._bias = torch.tensor(bias)[:, None]
         self._relu6 = relu6
         self._out = torch.empty((len(weight), batch))
         self._shared_out = self._out.numpy()
         self._seen: np.ndarray | None = None
+
+    def _matrix(self, weight: np.ndarray) -> Any:
+        return self._torch.tensor(weight)
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         if x is not self._seen:

@@ -138,6 +138,13 @@ def check_whole_queries(part: Dataset, whole: Dataset) -> None:
     assert part.offsets[-1] == part.n_documents == len(part.features)
 
 
+def divided(
+    whole: Dataset, share: float, generator: np.random.Generator
+) -> tuple[Dataset, Dataset]:
+    rest, drawn = whole.draw(share, generator)
+    return whole.select(rest), whole.select(drawn)
+
+
 SIZES = st.lists(st.integers(1, 6), min_size=2, max_size=20)
 
 
@@ -147,22 +154,22 @@ def test_dividing_partitions_the_queries(sizes, share, seed):
     wanted = max(1, round(share * len(sizes)))
     if wanted == len(sizes):
         with pytest.raises(ValueError, match="leaves an empty split"):
-            whole.divide(share, np.random.default_rng(seed))
+            divided(whole, share, np.random.default_rng(seed))
         return
-    rest, drawn = whole.divide(share, np.random.default_rng(seed))
+    rest, drawn = divided(whole, share, np.random.default_rng(seed))
     assert drawn.n_queries == wanted
     assert sorted([*rest.qids, *drawn.qids]) == whole.qids.tolist()
     assert rest.n_documents + drawn.n_documents == whole.n_documents
     for part in (rest, drawn):
         check_whole_queries(part, whole)
         assert part.qids.tolist() == sorted(part.qids), "both keep the file's order"
-    again = whole.divide(share, np.random.default_rng(seed))[1]
+    again = divided(whole, share, np.random.default_rng(seed))[1]
     assert again.qids.tolist() == drawn.qids.tolist()
 
 
 def test_another_seed_divides_differently():
     whole = dataset_of([2] * 50)
-    drawn = [whole.divide(0.5, np.random.default_rng(seed))[1].qids.tolist() for seed in (0, 1)]
+    drawn = [divided(whole, 0.5, np.random.default_rng(seed))[1].qids.tolist() for seed in (0, 1)]
     assert drawn[0] != drawn[1]
 
 
@@ -177,7 +184,7 @@ def test_selecting_takes_queries_in_the_given_order(sizes, data):
 
 def test_the_parts_of_a_split_have_notes_of_their_own():
     whole = dataset_of([1, 1])
-    rest, drawn = whole.divide(0.5, np.random.default_rng(0))
+    rest, drawn = divided(whole, 0.5, np.random.default_rng(0))
     rest.meta["split"] = "train"
     assert drawn.meta == whole.meta == {"file": "f"}
 
@@ -185,7 +192,7 @@ def test_the_parts_of_a_split_have_notes_of_their_own():
 @pytest.mark.parametrize("share", [0.0, 1.0, 1.5, -0.2, 0.99])
 def test_a_share_that_empties_a_side_is_refused(share):
     with pytest.raises(ValueError) as raised:
-        dataset_of([1, 1]).divide(share, np.random.default_rng(0))
+        divided(dataset_of([1, 1]), share, np.random.default_rng(0))
     assert str(raised.value).startswith(f"a share of {share} of 2 queries leaves an empty split")
     assert "vali_share" in str(raised.value)
 
