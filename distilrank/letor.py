@@ -19,6 +19,9 @@ _CHUNK = 4096
 _MAX_LABEL = 255
 _MAX_QID = 2**63 - 1
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+# What stands for a missing value in a split's features: Istella's published one is the largest
+# float64, which float32 has not.
+MISSING = np.finfo(np.float32).max
 
 # What can be wrong with a line, in the order of the native parser's numbers, which start at 1.
 # `found` is the token at fault.
