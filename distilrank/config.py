@@ -12,6 +12,7 @@ import jsonschema
 import yaml
 
 from distilrank.engines import engine_names, make_engine
+from distilrank.formats import is_table
 
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 # JSON schema takes 100.0 for a whole number; Python's range and a folder's name do not.
@@ -38,7 +39,8 @@ def check_config(config: Mapping[str, Any]) -> None:
     for catalogue in _CATALOGUES:
         _check_names(f"run.{catalogue}", config["run"][catalogue], config[catalogue])
     for name in config["run"]["datasets"]:
-        _check_dataset(name, config["datasets"][name], config["run"]["folds"])
+        _check_folds(name, config["datasets"][name], config["run"]["folds"])
+        _check_files(name, config["datasets"][name])
         if "generate" in config["datasets"][name]:
             _check_generated(name, config["datasets"])
     for name in config["run"]["recipes"]:
@@ -102,17 +104,46 @@ def _check_names(key: str, names: Iterable[str], known: Iterable[str]) -> None:
             )
 
 
-def _check_dataset(name: str, dataset: Mapping[str, Any], folds: list[int]) -> None:
-    if "vali" not in dataset["files"] and "vali_share" not in dataset:
+def _check_folds(name: str, dataset: Mapping[str, Any], wanted: list[int]) -> None:
+    folds = folds_of(dataset)
+    if not set(wanted) & set(folds):
         raise ValueError(
-            f"config key 'datasets.{name}' has neither files.vali nor vali_share: name a "
-            "vali file, or set a share of the train queries aside, such as vali_share: 0.2"
+            f"config key 'run.folds' is {wanted} and the data set '{name}' has none of them: "
+            f"it has {folds}"
         )
-    if not set(folds) & set(dataset["folds"]):
+    if "all" in dataset["files"] and (len(folds) < 3 or folds != list(range(1, len(folds) + 1))):
         raise ValueError(
-            f"config key 'run.folds' is {folds} and the data set '{name}' has none of them: "
-            f"it has {dataset['folds']}"
+            f"config key 'datasets.{name}.folds' is {folds}: files.all is dealt into folds that "
+            "are numbered from 1, three or more, such as [1, 2, 3, 4, 5]"
         )
+
+
+def _check_files(name: str, dataset: Mapping[str, Any]) -> None:
+    here = f"config key 'datasets.{name}'"
+    files, columns = dataset["files"], dataset.get("columns")
+    tables = [is_table(entry["path"]) for entry in files.values()]
+    if "all" in files and len(files) > 1:
+        others = ", ".join(sorted(set(files) - {"all"}))
+        raise ValueError(f"{here} has files.all, which is dealt into all splits, beside {others}")
+    if any(tables) != all(tables):
+        raise ValueError(f"{here} mixes tables and LETOR text; name files of one kind")
+    if all(tables) and not columns:
+        raise ValueError(
+            f"{here} has tables and lacks the key 'columns', such as "
+            "{label: relevance, query: query_id}"
+        )
+    if columns and not all(tables):
+        raise ValueError(f"{here} has the key 'columns', yet its files are no CSV or Parquet files")
+    if not columns and "features" not in dataset:
+        raise ValueError(f"{here} lacks the key 'features': the number of features from 1")
+    names, width = dataset.get("feature_names"), dataset.get("features")
+    if isinstance(names, list) and width is not None and len(names) != width:
+        raise ValueError(f"{here} has {len(names)} feature_names and {width} features")
+
+
+def folds_of(dataset: Mapping[str, Any]) -> list[int]:
+    """The folds of a catalogue entry."""
+    return list(dataset.get("folds", [1]))
 
 
 def _check_generated(name: str, datasets: Mapping[str, Any]) -> None:
@@ -120,14 +151,14 @@ def _check_generated(name: str, datasets: Mapping[str, Any]) -> None:
     source = generated["generate"]["from"]
     known = [each for each in datasets if "generate" not in datasets[each]]
     _check_names(f"datasets.{name}.generate.from", [source], known)
-    if generated["features"] != datasets[source]["features"]:
+    if generated.get("features") != datasets[source].get("features"):
         raise ValueError(
-            f"config key 'datasets.{name}.features' is {generated['features']}, expected "
-            f"{datasets[source]['features']} as '{source}' has, which it is generated from"
+            f"config key 'datasets.{name}.features' is {generated.get('features')}, expected "
+            f"{datasets[source].get('features')} as '{source}' has, which it is generated from"
         )
-    if generated["folds"] != [1]:
+    if folds_of(generated) != [1]:
         raise ValueError(
-            f"config key 'datasets.{name}.folds' is {generated['folds']}, expected [1]: a "
+            f"config key 'datasets.{name}.folds' is {folds_of(generated)}, expected [1]: a "
             "generated data set has one fold"
         )
 

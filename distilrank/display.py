@@ -109,6 +109,10 @@ def _marked_ndcg(row: Row) -> str:
     return f"{fixed(row['ndcg@10'], 4)} {MARKS.get(row['mark'], '')}".rstrip()
 
 
+def _readers(row: Row) -> str:
+    return f"{whole(row['read_by'])} of {whole(row['pruned'])}" if row["pruned"] else MISSING
+
+
 def _with_spread(row: Row) -> str:
     spread = row["seed_sd"]
     return MISSING if pd.isna(spread) else f"± {fixed(spread, 4)} ({row['seeds']})"
@@ -130,6 +134,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         decimal("map", "MAP"),
         decimal("mrr", "MRR"),
         Column("Widths, or trees × leaves", "", shape, numeric=False),
+        count("features_read", "Features read"),
         Column("Spread", "sd (seeds)", _with_spread),
     ),
     "matched": (
@@ -220,6 +225,13 @@ TABLES: dict[str, tuple[Column, ...]] = {
         count("documents", "Documents"),
         count("features", "Features"),
         *(count(f"label_{grade}", f"Label {grade}", "docs") for grade in range(5)),
+    ),
+    "features": (
+        count("feature", "Feature"),
+        text("feature_name", "Name"),
+        count("splits", "Splits of the forests"),
+        share("split_share", "Share of all splits"),
+        Column("Read by", "pruned networks", _readers),
     ),
     "published": (
         text("what", "Published"),

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from distilrank.files import read_json
@@ -151,6 +152,48 @@ def data_table(paths: Paths) -> pd.DataFrame:
         .fillna(0)
         .reset_index(drop=True)
     )
+
+
+def features_table(qualities: Mapping[Key, Quality], meta: Paths) -> pd.DataFrame:
+    """Which features the models of each data set read: one line a feature, most split on first.
+
+    ``splits`` are those of all the data set's forests, ``read_by`` counts the pruned networks whose
+    first layer still has a weight on the feature; of several folds and seeds the first ones count.
+
+    Args:
+        meta: ``meta.json`` of every split: the features' names, where they are known.
+    """
+    names = {
+        named_by_path(path, "data", ("dataset",))["dataset"]: read_json(path).get("feature_names")
+        for path in map(str, meta)
+    }
+    tables = []
+    for dataset in sorted({key.dataset for key in qualities}):
+        use = {
+            kind: np.array(
+                [
+                    quality.runs[0]["feature_use"]
+                    for key, quality in qualities.items()
+                    if (key.dataset, key.kind) == (dataset, kind)
+                ]
+            )
+            for kind in ("forest", "pruned")
+        }
+        splits = use["forest"].sum(axis=0)
+        width = len(splits)
+        table = pd.DataFrame(
+            {
+                "dataset": dataset,
+                "feature": np.arange(1, width + 1),
+                "feature_name": names.get(dataset) or [""] * width,
+                "splits": splits,
+                "split_share": splits / max(1, splits.sum()),
+                "read_by": (use["pruned"] > 0).sum(axis=0) if len(use["pruned"]) else NAN,
+                "pruned": len(use["pruned"]),
+            }
+        )
+        tables.append(table.sort_values(["splits", "feature"], ascending=[False, True]))
+    return pd.concat(tables, ignore_index=True)
 
 
 def training_table(paths: Paths) -> pd.DataFrame:

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from distilrank.forest import Forest
 from distilrank.student import Student
 
@@ -29,3 +31,16 @@ def model_identity(path: str | os.PathLike, model: Forest | Student) -> dict[str
     names["fold"] = int(fold) if fold.isdigit() else 0
     shape = {"kind": "forest", "trees": len(model.trees), "max_leaves": model.max_leaves}
     return names | shape
+
+
+def feature_use(model: Forest | Student) -> list[int]:
+    """(features,) How often a model reads each one.
+
+    A forest: its splits on the feature. A network: the first layer's weights on it that are not 0.
+    """
+    if isinstance(model, Student):
+        return np.count_nonzero(model.weights[0], axis=0).tolist()
+    splits = np.zeros(model.n_features, dtype=np.int64)
+    for tree in model.trees:
+        splits += np.bincount(tree.feature, minlength=model.n_features)
+    return splits.tolist()

@@ -16,6 +16,7 @@ SPLIT_FILES = ("features.npy", "labels.npy", "offsets.npy", "qids.npy", "meta.js
 # More than any line of numbers needs: 500,000 features. What is longer is no LETOR file.
 LONGEST_LINE = 1 << 24
 _CHUNK = 4096
+_GATHERED = 8192
 _MAX_LABEL = 255
 _MAX_QID = 2**63 - 1
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -101,14 +102,12 @@ class Dataset:
 
     def select(self, queries: np.ndarray) -> "Dataset":
         """The split with only ``queries`` (indices, in that order), as arrays in memory."""
-        starts, ends = self.offsets[queries], self.offsets[queries + 1]
-        documents = np.concatenate(
-            [np.arange(start, end) for start, end in zip(starts, ends, strict=True)]
-        )
+        sizes = self.group_sizes[queries]
+        documents = _ranges(self.offsets[queries], sizes)
         return Dataset(
             features=self.features[documents],
             labels=self.labels[documents],
-            offsets=np.concatenate([[0], np.cumsum(ends - starts)]),
+            offsets=np.concatenate([[0], np.cumsum(sizes)]),
             qids=self.qids[queries],
             meta=dict(self.meta),
         )
@@ -135,11 +134,14 @@ class Dataset:
         """Write only ``queries`` (indices, in that order), one after the other, as a split."""
         with SplitWriter(folder, self.n_features) as writer:
             writer.meta = dict(self.meta)
-            for query in queries:
-                documents = slice(self.offsets[query], self.offsets[query + 1])
-                labels = self.labels[documents]
-                qids = np.full(len(labels), self.qids[query])
-                writer.add(self.features[documents], labels, qids)
+            sizes = self.group_sizes[queries]
+            # Some thousand documents at once, however small the queries are.
+            starts = np.searchsorted(np.cumsum(sizes), np.arange(0, sizes.sum(), _GATHERED))
+            for block in np.split(np.arange(len(queries)), np.unique(starts)[1:]):
+                chosen = queries[block]
+                documents = _ranges(self.offsets[chosen], sizes[block])
+                qids = np.repeat(self.qids[chosen], sizes[block])
+                writer.add(self.features[documents], self.labels[documents], qids)
 
 
 class SplitWriter:
@@ -201,6 +203,12 @@ class SplitWriter:
             "labels": np.trim_zeros(self._counts, "b").tolist(),
         }
         write_json(self._folder / "meta.json", self.meta | counts)
+
+
+def _ranges(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """``starts[i], starts[i] + 1, ...``, ``sizes[i]`` of them, one after the other."""
+    before = np.cumsum(sizes) - sizes
+    return np.arange(sizes.sum()) + np.repeat(starts - before, sizes)
 
 
 def _map(path: Path) -> np.ndarray:

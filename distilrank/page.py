@@ -15,6 +15,8 @@ from distilrank import display, evidence
 StrPath = str | os.PathLike
 # Longer tables start folded; printing unfolds them.
 _FOLDED_ROWS = 60
+# The others are in the CSV and LaTeX files.
+_TOP_FEATURES = 25
 
 
 def read_tables(paths: Iterable[StrPath]) -> dict[str, pd.DataFrame]:
@@ -115,6 +117,8 @@ def _dataset_tables(tables: Mapping[str, pd.DataFrame], dataset: str, batch: int
         "health": _table(health, "health", classes=_flag(health, "flagged"), folded=not flagged),
         "flagged": flagged,
         "data": _table(own["data"], "data"),
+        "features": _table(own["features"].head(_TOP_FEATURES), "features"),
+        "n_features": len(own["features"]),
         "published": _table(own["published"], "published"),
         "pruned": bool((own["models"]["kind"] == "pruned").any()),
     }

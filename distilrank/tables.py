@@ -43,6 +43,7 @@ def models_table(
 _MODEL_COLUMNS = [
     *("dataset", "kind", "name", "teacher", "student", "recipe", "sparsity"),
     *("architecture", "trees", "max_leaves", "layer_sparsity", "folds", "seeds"),
+    "features_read",
     *("engine", "batch", "us", "us_q1", "us_q3", "speedup"),
     *(*METRICS, "seed_sd", "vali_ndcg@10", "vali_queries", "test_queries"),
     *("difference", "low", "high", "p_value", "mark", "teacher_share"),
@@ -88,6 +89,7 @@ def _shape(quality: Quality) -> dict[str, Any]:
         "layer_sparsity": " ".join(f"{share:.4g}" for share in layers),
         "folds": " ".join(map(str, quality.folds)),
         "seeds": len(quality.seeds),
+        "features_read": int(np.count_nonzero(quality.runs[0]["feature_use"])),
     }
 
 

@@ -3,7 +3,7 @@
 from itertools import product
 from pathlib import Path
 
-from distilrank.config import check_config, per_mille
+from distilrank.config import check_config, folds_of as folds_in, per_mille
 from distilrank.dependencies import library_files, native_files
 from distilrank.letor import SPLIT_FILES, SPLITS
 from snakemake.exceptions import WorkflowError
@@ -58,12 +58,20 @@ def archive_of(wildcards):
     return f"results/raw/{wildcards.dataset}/{name}"
 
 
+def feature_names_of(wildcards):
+    """The file of a data set's feature names, in this folder or beside the Snakefile; or none."""
+    names = dataset_of(wildcards).get("feature_names", [])
+    if not isinstance(names, str):
+        return []
+    return names if Path(names).expanduser().exists() else f"{workflow.basedir}/{names}"
+
+
 def sample_of(split_name):
     """The files of a split of the data set that another one is generated from."""
 
     def files(wildcards):
         source = dataset_of(wildcards)["generate"]["from"]
-        first = config["datasets"][source]["folds"][0]
+        first = folds_in(config["datasets"][source])[0]
         return [file.format(dataset=source, fold=first) for file in split(split_name)]
 
     return files
@@ -76,7 +84,9 @@ def reference_model(wildcards):
 
 
 def folds_of(dataset):
-    return [fold for fold in config["run"]["folds"] if fold in config["datasets"][dataset]["folds"]]
+    return [
+        fold for fold in config["run"]["folds"] if fold in folds_in(config["datasets"][dataset])
+    ]
 
 
 def sparsities():

@@ -43,6 +43,7 @@ rule generate_dataset:
 rule parse_letor:
     input:
         archive=archive_of,
+        names=feature_names_of,
         # Other native code shares the library: only the parser's own sources make a rerun.
         native=ancient(NATIVE),
         sources=native_files("letor"),

@@ -9,6 +9,7 @@ TABLES = [
     "health",
     "checks",
     "data",
+    "features",
     "training",
     "published",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from distilrank.files import read_json, write_json
-from distilrank.identity import model_identity
+from distilrank.identity import feature_use, model_identity
 from distilrank.letor import Dataset
 from distilrank.logs import job
 from distilrank.metrics import METRICS, conventions, per_query
@@ -38,8 +38,10 @@ def evaluate_ranking(
         teacher: the quality file of the forest to compare with.
     """
     student = None if scores else Student.load(model)
+    opened = student or read_forest(model)
     result: dict[str, Any] = {
-        "model": model_identity(model, student or read_forest(model)),
+        "model": model_identity(model, opened),
+        "feature_use": feature_use(opened),
         "conventions": conventions(no_relevant),
         "splits": {},
     }

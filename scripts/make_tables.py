@@ -73,6 +73,7 @@ def make_tables(
         "health": evidence.health_table(timings, headline_batch, drift),
         "checks": evidence.checks_table(models, qualities, min_share),
         "data": evidence.data_table(meta),
+        "features": evidence.features_table(qualities, meta),
         "training": evidence.training_table(history),
         "published": evidence.published_table(figures, models, matched),
     }

@@ -1,52 +1,66 @@
-"""Parse one fold of an archive into train, vali and test."""
+"""Read one fold of a data set into train, vali and test."""
 
 import logging
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from distilrank.files import read_json, write_json
+from distilrank.letor import SPLIT_FILES, SPLITS
+from distilrank.logs import job
+from distilrank.splits import ALL, Source, deal_fold, draw_vali, shared_queries
 
-from distilrank.download import checked_blocks, member
-from distilrank.letor import SPLIT_FILES, SPLITS, Dataset, SplitWriter
-from distilrank.logs import job, progress
-from distilrank.native import parse_blocks
+# Where neither a vali file nor its share is named.
+VALI_SHARE = 0.2
 
 
 def parse_fold(
-    archive: str | Path,
+    source: str | Path,
     dataset: dict[str, Any],
     name: str,
     fold: int,
     output: str | Path,
     library: str | Path | None = None,
+    names: str | Path | None = None,
 ) -> None:
-    """Read a fold's files out of ``archive`` and write one folder a split under ``output``.
+    """Read a fold's files out of ``source`` and write one folder a split under ``output``.
 
-    Where the data set has no vali file, ``vali_share`` of the train file's queries become vali,
-    drawn by ``vali_seed``. The text and the features stream through: neither is ever in memory as
-    a whole. The splits appear when all of them are good.
+    Where the data set has no vali file, ``vali_share`` of the train file's queries become vali;
+    where it has one file of all queries, they are dealt into its folds; ``split_seed`` decides.
+    The splits appear when all of them are good.
 
     Args:
+        source: an archive or a folder.
         dataset: the catalogue's entry.
         name: the entry's key.
         output: the fold's folder; gets ``train/``, ``vali/`` and ``test/``.
         library: the native library; where `native.find_library` finds it if not given.
+        names: a text file with one feature's name a line, where the entry names one.
 
     Raises:
         ValueError: names the file and line of anything that is not as expected.
     """
     output = Path(output)
     unchecked = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    reader = Source(source, dataset, fold, _feature_names(dataset, names), library)
+    told = {"dataset": name, "fold": fold, "title": dataset["title"]}
+    seed = dataset.get("split_seed", 0)
     try:
-        for split in SPLITS:
-            if split in dataset["files"]:
-                told = {"dataset": name, "fold": fold, "split": split, "title": dataset["title"]}
-                _parse(archive, dataset, split, fold, unchecked / split, told, library)
-        if "vali" not in dataset["files"]:
-            _draw_vali(unchecked, dataset)
-        _warn_of_overlap(unchecked)
+        if ALL in dataset["files"]:
+            reader.write(ALL, unchecked / ALL, told)
+            deal_fold(unchecked / ALL, unchecked, fold, len(dataset["folds"]), seed)
+        else:
+            drawn = "vali" not in dataset["files"]
+            for split in dataset["files"]:
+                folder = "whole" if drawn and split == "train" else split
+                reader.write(split, unchecked / folder, {**told, "split": split})
+            if drawn:
+                draw_vali(
+                    unchecked / "whole", unchecked, dataset.get("vali_share", VALI_SHARE), seed
+                )
+        _check_together(unchecked)
         for split in SPLITS:
             (output / split).mkdir(parents=True, exist_ok=True)
             for file in SPLIT_FILES:
@@ -55,44 +69,41 @@ def parse_fold(
         shutil.rmtree(unchecked, ignore_errors=True)
 
 
-def _parse(
-    archive: str | Path,
-    dataset: dict[str, Any],
-    split: str,
-    fold: int,
-    folder: Path,
-    told: dict[str, Any],
-    library: str | Path | None,
-) -> None:
-    entry = dataset["files"][split]
-    path = entry["path"].replace("{fold}", str(fold))
-    sha256 = {str(key): value for key, value in entry.get("sha256", {}).items()}.get(str(fold))
-    with SplitWriter(folder, dataset["features"]) as writer, member(archive, path) as stream:
-        blocks = progress(checked_blocks(stream, sha256, path), f"parsing {split}")
-        for rows in parse_blocks(blocks, path, dataset["features"], library):
-            writer.add(*rows)
-        writer.meta = {**told, "file": path, "sha256": sha256}
-    logging.info("%s: %d documents, %d queries", path, writer.n_documents, writer.n_queries)
+def _feature_names(dataset: dict[str, Any], path: str | Path | None) -> list[str]:
+    names = dataset.get("feature_names", [])
+    if isinstance(names, list):
+        return names
+    if path is None or not Path(path).is_file():
+        raise ValueError(f"feature_names is {names}, and there is no such file")
+    return [line for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _draw_vali(folder: Path, dataset: dict[str, Any]) -> None:
-    """Turn ``train/`` into what stays of it and ``vali/``."""
-    whole = folder / "whole"
-    (folder / "train").rename(whole)
-    opened = Dataset.open(whole)
-    generator = np.random.default_rng(dataset.get("vali_seed", 0))
-    drawn = opened.draw(dataset["vali_share"], generator)
-    for split, queries in zip(("train", "vali"), drawn, strict=True):
-        opened.meta["split"] = split
-        opened.save_queries(queries, folder / split)
+def _check_together(folder: Path) -> None:
+    """Refuse splits of other features than each other; tell of queries in two of them."""
+    meta = {split: read_json(folder / split / "meta.json") for split in SPLITS}
+    for split in SPLITS[1:]:
+        for key in ("features", "feature_names"):
+            if meta[split].get(key) != meta["train"].get(key):
+                raise ValueError(
+                    f"{meta[split]['file']} has other features than {meta['train']['file']}: "
+                    f"{_difference(meta[split].get(key), meta['train'].get(key))}; name the "
+                    "columns that both have in columns: features"
+                )
+    shared = shared_queries(folder)
+    for pair, count in shared.items():
+        warning = f"{pair} share {count} query ids: what is tested may have been learnt"
+        logging.warning(warning)
+        print(f"warning: {warning}", file=sys.stderr)
+    if shared:
+        for split in SPLITS:
+            write_json(folder / split / "meta.json", meta[split] | {"shared_queries": shared})
 
 
-def _warn_of_overlap(folder: Path) -> None:
-    qids = {split: Dataset.open(folder / split).qids for split in SPLITS}
-    for one, other in (("train", "vali"), ("train", "test"), ("vali", "test")):
-        shared = np.intersect1d(qids[one], qids[other])
-        if len(shared):
-            logging.warning("%s and %s share %d query ids", one, other, len(shared))
+def _difference(found: Any, expected: Any) -> str:
+    if isinstance(found, list) and isinstance(expected, list):
+        only = sorted(set(found) ^ set(expected))
+        return f"{', '.join(only[:8])} stand in one alone" if only else "in another order"
+    return f"{found}, expected {expected}"
 
 
 if __name__ == "__main__":
@@ -104,4 +115,5 @@ if __name__ == "__main__":
             int(snakemake.wildcards.fold),
             Path(snakemake.output.train[0]).parents[1],
             snakemake.input.native,
+            next(iter(snakemake.input.names), None),
         )

@@ -59,6 +59,7 @@ def quality(
     """A quality file in which every metric has the given per-query values."""
     return {
         "model": model,
+        "feature_use": [3, 0, 5],
         "conventions": CONVENTIONS,
         "splits": {"vali": _split(vali, 1000), "test": _split(test, 2000)},
     }

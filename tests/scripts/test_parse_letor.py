@@ -78,7 +78,7 @@ def test_each_file_becomes_a_split(parse_fold, archive, tmp_path):
 
 
 def test_a_share_of_train_becomes_vali(parse_fold, archive, tmp_path):
-    dataset = entry(("train", "test"), vali_share=0.3, vali_seed=4)
+    dataset = entry(("train", "test"), vali_share=0.3, split_seed=4)
     parse_fold(archive, dataset, "tiny", 2, tmp_path / "out")
     parse_fold(archive, dataset, "tiny", 2, tmp_path / "again")
     train, vali = (Dataset.open(tmp_path / "out" / split) for split in ("train", "vali"))
@@ -88,21 +88,27 @@ def test_a_share_of_train_becomes_vali(parse_fold, archive, tmp_path):
         assert part.features[:, 0].tolist() == np.repeat(part.qids, 3).tolist()
     assert [part.meta["split"] for part in (train, vali)] == ["train", "vali"]
     assert Dataset.open(tmp_path / "again" / "vali").qids.tolist() == vali.qids.tolist()
-    parse_fold(archive, dataset | {"vali_seed": 5}, "tiny", 2, tmp_path / "other")
+    parse_fold(archive, dataset | {"split_seed": 5}, "tiny", 2, tmp_path / "other")
     assert Dataset.open(tmp_path / "other" / "vali").qids.tolist() != vali.qids.tolist()
 
 
-def test_splits_that_share_queries_are_warned_of(parse_fold, tmp_path, caplog):
+def test_splits_that_share_queries_are_warned_of(parse_fold, tmp_path, caplog, capsys):
     files = FILES | {"tiny/Fold2/test.txt": letor(range(9, 13))}
     write(tmp_path / "tiny.zip", files)
     dataset = entry()
     del dataset["files"]["test"]["sha256"]
     with caplog.at_level(logging.WARNING):
         parse_fold(tmp_path / "tiny.zip", dataset, "tiny", 2, tmp_path / "out")
-    assert [record.getMessage() for record in caplog.records] == [
-        "train and test share 2 query ids",
-        "vali and test share 2 query ids",
+    shared = {"train and test": 2, "vali and test": 2}
+    sentences = [
+        f"{pair} share {count} query ids: what is tested may have been learnt"
+        for pair, count in shared.items()
     ]
+    assert [record.getMessage() for record in caplog.records] == sentences
+    said = capsys.readouterr().err
+    assert all(f"warning: {sentence}\n" in said for sentence in sentences), "on the console too"
+    for split in SPLITS:
+        assert Dataset.open(tmp_path / "out" / split).meta["shared_queries"] == shared
 
 
 def test_splits_apart_are_not_warned_of(parse_fold, archive, tmp_path, caplog):
@@ -143,3 +149,85 @@ def test_a_fold_that_the_archive_lacks(parse_fold, archive, tmp_path):
     with pytest.raises(ValueError) as raised:
         parse_fold(archive, entry(), "tiny", 3, tmp_path / "out")
     assert str(raised.value) == f"{archive} holds 0 files named Fold3/train.txt, expected one"
+
+
+def all_in_one(**more: object) -> dict:
+    files = {"all": {"path": "all.txt"}}
+    return {"title": "Tiny", "features": FEATURES, "files": files, "folds": [1, 2, 3]} | more
+
+
+def test_one_file_is_dealt_into_folds(parse_fold, tmp_path):
+    write(tmp_path / "tiny.zip", {"all.txt": letor(range(1, 8))})
+    tested = []
+    for fold in (1, 2, 3):
+        parse_fold(tmp_path / "tiny.zip", all_in_one(), "tiny", fold, tmp_path / str(fold))
+        splits = [Dataset.open(tmp_path / str(fold) / split) for split in SPLITS]
+        assert sorted(qid for split in splits for qid in split.qids) == list(range(1, 8))
+        assert [split.meta["fold"] for split in splits] == [fold] * 3
+        tested += splits[2].qids.tolist()
+    assert sorted(tested) == list(range(1, 8))
+
+
+def test_queries_that_come_back_are_grouped_on_request(parse_fold, tmp_path):
+    lines = letor(range(1, 5)).splitlines(keepends=True)
+    shuffled = b"".join(lines[place] for place in (0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11))
+    write(tmp_path / "tiny.zip", FILES | {"tiny/Fold2/train.txt": shuffled})
+    dataset = entry(("vali", "test")) | {"group_queries": True}
+    dataset["files"]["train"] = {"path": "Fold2/train.txt"}
+    with pytest.raises(ValueError, match="comes back .*group_queries: true"):
+        ungrouped = dataset | {"group_queries": False}
+        parse_fold(tmp_path / "tiny.zip", ungrouped, "tiny", 2, tmp_path / "out")
+    parse_fold(tmp_path / "tiny.zip", dataset, "tiny", 2, tmp_path / "out")
+    train = Dataset.open(tmp_path / "out" / "train")
+    assert train.qids.tolist() == [1, 2, 3, 4]
+    assert train.features.tolist() == [[qid, 0, place] for qid in range(1, 5) for place in range(3)]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(SPLITS)
+
+
+CSV = "grade,query,a,b\n" + "".join(f"{n % 3},{n // 2},{n},1\n" for n in range(20))
+TABLES = {
+    "title": "Tables", "columns": {"label": "grade", "query": "query"},
+    "files": {"train": {"path": "train.csv"}, "test": {"path": "test.csv"}},
+}  # fmt: skip
+
+
+def test_tables_become_splits_with_a_fifth_for_vali(parse_fold, tmp_path):
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.csv").write_text(CSV)
+    parse_fold(tmp_path, TABLES, "tables", 1, tmp_path / "out")
+    splits = {split: Dataset.open(tmp_path / "out" / split) for split in SPLITS}
+    assert {name: split.n_queries for name, split in splits.items()} == {
+        "train": 8, "vali": 2, "test": 10
+    }  # fmt: skip
+    assert splits["vali"].meta["feature_names"] == ["a", "b"]
+    assert splits["test"].meta["shared_queries"] == {"train and test": 8, "vali and test": 2}
+
+
+@pytest.mark.parametrize(
+    ("test", "sentence"),
+    [
+        (CSV.replace(",b", ",c"), "test.csv has other features than train.csv: b, c stand in one"),
+        (CSV.replace("a,b", "b,a"), "in another order; name the columns that both have"),
+        (CSV.replace(",b", ",b,c").replace(",1\n", ",1,1\n"), "features than train.csv: 3"),
+    ],
+)
+def test_tables_of_other_columns_are_refused(parse_fold, tmp_path, test, sentence):
+    (tmp_path / "train.csv").write_text(CSV)
+    (tmp_path / "test.csv").write_text(test)
+    with pytest.raises(ValueError) as raised:
+        parse_fold(tmp_path, TABLES, "tables", 1, tmp_path / "out")
+    assert sentence in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_feature_names_come_from_a_file(parse_fold, archive, tmp_path):
+    (tmp_path / "names.txt").write_text("age\nlength\nrank\n")
+    dataset = entry(feature_names="names.txt")
+    parse_fold(archive, dataset, "tiny", 2, tmp_path / "out", names=tmp_path / "names.txt")
+    meta = Dataset.open(tmp_path / "out" / "test").meta
+    assert meta["feature_names"] == ["age", "length", "rank"]
+    with pytest.raises(ValueError, match=r"feature_names is names\.txt, and there is no such file"):
+        parse_fold(archive, dataset, "tiny", 2, tmp_path / "out2", names=tmp_path / "none.txt")
+    (tmp_path / "names.txt").write_text("age\nlength\n")
+    with pytest.raises(ValueError, match="feature_names names 2 features, expected 3"):
+        parse_fold(archive, dataset, "tiny", 2, tmp_path / "out2", names=tmp_path / "names.txt")

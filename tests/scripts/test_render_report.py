@@ -24,7 +24,7 @@ from tests.results_builder import Results
 ROOT = Path(__file__).parents[2]
 SECTIONS = [
     *("headline", "tradeoff", "models", "matched", "sparse", "engines", "predictor", "training"),
-    *("parity", "checks", "health", "data", "machine", "conventions", "published"),
+    *("parity", "checks", "health", "features", "data", "machine", "conventions", "published"),
 ]
 
 

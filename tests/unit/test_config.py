@@ -152,12 +152,6 @@ CASES: list[tuple[str, Change, list[str]]] = [
         ["config key 'run.sparsities' is wrong", "non-unique", "a list of shares of zeros"],
     ),
     (
-        "neither a vali file nor a share",
-        lambda c: c["datasets"]["mslr-sample"].pop("vali_share"),
-        ["config key 'datasets.mslr-sample' has neither files.vali nor vali_share",
-         "such as vali_share: 0.2"],
-    ),
-    (
         "a share of everything",
         lambda c: c["datasets"]["mslr-sample"].update(vali_share=1),
         ["config key 'datasets.mslr-sample.vali_share' is wrong", "above 0 and below 1"],

@@ -1,0 +1,169 @@
+"""A fold's train, vali and test splits on disk, out of the files that a data set names."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distilrank.archives import checked_blocks, member
+from distilrank.columns import Table
+from distilrank.formats import is_table
+from distilrank.letor import PROBLEMS, SPLITS, Dataset, SplitWriter
+from distilrank.logs import progress
+from distilrank.native import Rows, parse_blocks
+
+# The file that is dealt into folds, in place of the three splits' own.
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a fold's files come from.
+
+    Attributes:
+        place: an archive or a folder.
+        dataset: the catalogue's entry.
+        fold: the fold's number.
+        names: the features' names; a table has its own.
+        library: the native library; where `native.find_library` finds it if None.
+    """
+
+    place: str | os.PathLike
+    dataset: Mapping[str, Any]
+    fold: int
+    names: Sequence[str] = ()
+    library: str | os.PathLike | None = None
+
+    def write(self, name: str, folder: Path, told: Mapping[str, Any]) -> None:
+        """Read the file ``name`` (train, vali, test or all) into a split at ``folder``.
+
+        Neither the text nor the features are ever in memory as a whole.
+
+        Args:
+            told: what the split's ``meta.json`` says beside its counts.
+
+        Raises:
+            ValueError: names the file and line of anything that is not as expected.
+        """
+        entry = self.dataset["files"][name]
+        path = entry["path"].replace("{fold}", str(self.fold))
+        sha256 = {str(key): value for key, value in entry.get("sha256", {}).items()}
+        grouped = self.dataset.get("group_queries", False)
+        apart = folder.with_name(f"{folder.name}-as-it-came") if grouped else folder
+        rows, names = self._rows(path, sha256.get(str(self.fold)))
+        _check_width(self.dataset.get("features"), len(names) or None, "feature_names names")
+        meta = {**told, "file": path, "sha256": sha256.get(str(self.fold))}
+        if names:
+            meta["feature_names"] = names
+        width = len(names) if names else self.dataset["features"]
+        with SplitWriter(apart, width) as writer:
+            for block in progress(rows, f"reading {name}"):
+                writer.add(*block)
+            writer.meta = meta
+        if grouped:
+            group_queries(apart, folder)
+        logging.info("%s: %d documents, %d queries", path, writer.n_documents, writer.n_queries)
+
+    def _rows(self, path: str, sha256: str | None) -> tuple[Iterator[Rows], list[str]]:
+        """The documents of one file, and the features' names where they are known."""
+        largest, grouped = self.dataset.get("largest_file_gb"), self.dataset.get("group_queries")
+        if is_table(path):
+            table = Table(self.place, path, self.dataset["columns"], largest)
+            rows = table.rows() if grouped else _refuse_returning(table.rows(), path)
+            _check_width(
+                self.dataset.get("features"), len(table.features), f"{path} has columns for"
+            )
+            return rows, list(self.names) or table.features
+        return self._letor(path, sha256, largest, bool(grouped)), list(self.names)
+
+    def _letor(
+        self, path: str, sha256: str | None, largest: float | None, grouped: bool
+    ) -> Iterator[Rows]:
+        with member(self.place, path, largest) as stream:
+            blocks = checked_blocks(stream, sha256, path)
+            yield from parse_blocks(
+                blocks, path, self.dataset["features"], self.library, returning=grouped
+            )
+
+
+def _check_width(expected: int | None, found: int | None, what: str) -> None:
+    if None not in (expected, found) and expected != found:
+        raise ValueError(f"{what} {found} features, expected {expected} as the config says")
+
+
+def _refuse_returning(rows: Iterator[Rows], path: str) -> Iterator[Rows]:
+    """Pass tables' rows on; ``ValueError`` where a query comes back after others."""
+    seen: set[int] = set()
+    last = None
+    for block in rows:
+        qids = block[2]
+        starts = np.flatnonzero(np.concatenate([[True], qids[1:] != qids[:-1]]))
+        for qid in qids[starts].tolist():
+            if qid in seen and qid != last:
+                raise ValueError(f"{path}: {PROBLEMS['back'].format(found=qid)}")
+            seen.add(qid)
+            last = qid
+        yield block
+
+
+def group_queries(source: Path, folder: Path) -> None:
+    """Write the split in ``source`` with each query's documents together, at ``folder``.
+
+    Queries come in the order of their first documents; a query's documents keep their order.
+    """
+    opened = Dataset.open(source)
+    _, first, inverse = np.unique(opened.qids, return_index=True, return_inverse=True)
+    opened.save_queries(np.argsort(first[inverse], kind="stable"), folder)
+    moved = opened.n_queries - len(first)
+    if moved:
+        logging.info("%d times a query came back; its documents were grouped", moved)
+
+
+def draw_vali(whole: Path, folder: Path, share: float, seed: int) -> None:
+    """Divide the split in ``whole`` into ``train/`` and ``vali/`` under ``folder``, by query."""
+    opened = Dataset.open(whole)
+    drawn = opened.draw(share, np.random.default_rng(seed))
+    for split, queries in zip(("train", "vali"), drawn, strict=True):
+        opened.meta["split"] = split
+        opened.save_queries(queries, folder / split)
+
+
+def deal_fold(whole: Path, folder: Path, fold: int, folds: int, seed: int) -> None:
+    """Write one fold of a cross-validation by query of the split in ``whole``.
+
+    The queries are dealt into ``folds`` parts of equal size, give or take one, in an order that
+    the seed decides. Fold ``f`` tests on part ``f``, validates on the next one and trains on the
+    others, so that over all folds each query is tested once and validated on once.
+
+    Raises:
+        ValueError: if there are fewer queries than folds.
+    """
+    opened = Dataset.open(whole)
+    if opened.n_queries < folds:
+        raise ValueError(
+            f"{opened.n_queries} queries cannot be dealt into {folds} folds: name fewer folds"
+        )
+    part = np.empty(opened.n_queries, dtype=np.int64)
+    part[np.random.default_rng(seed).permutation(opened.n_queries)] = (
+        np.arange(opened.n_queries) % folds
+    )
+    test, vali = fold - 1, fold % folds
+    chosen = {"train": (part != test) & (part != vali), "vali": part == vali, "test": part == test}
+    for split in SPLITS:
+        opened.meta["split"] = split
+        opened.save_queries(np.flatnonzero(chosen[split]), folder / split)
+
+
+def shared_queries(folder: Path) -> dict[str, int]:
+    """How many query ids two splits under ``folder`` share, such as ``{"train and test": 3}``."""
+    qids = {split: Dataset.open(folder / split).qids for split in SPLITS}
+    counts = {
+        f"{one} and {other}": len(np.intersect1d(qids[one], qids[other]))
+        for one, other in combinations(SPLITS, 2)
+    }
+    return {pair: count for pair, count in counts.items() if count}

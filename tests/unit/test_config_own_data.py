@@ -1,0 +1,82 @@
+"""distilrank.config on a person's own data sets: a few lines are enough, mistakes are named."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from distilrank.config import check_config, folds_of
+
+ROOT = Path(__file__).parents[2]
+DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+TEXT = {
+    "title": "Mine", "features": 3, "folder": "data/mine",
+    "files": {"train": {"path": "train.txt.gz"}, "test": {"path": "test.txt"}},
+}  # fmt: skip
+TABLES = {
+    "title": "Mine", "folder": "data/mine", "columns": {"label": "grade", "query": "id"},
+    "files": {"train": {"path": "train.parquet"}, "test": {"path": "test.csv.zst"}},
+}  # fmt: skip
+ALL = TEXT | {"files": {"all": {"path": "all.txt"}}, "folds": [1, 2, 3]}
+
+
+def checked(dataset: dict[str, Any]) -> None:
+    config = copy.deepcopy(DEFAULT)
+    config["datasets"]["mine"] = copy.deepcopy(dataset)
+    config["run"]["datasets"] = ["mine"]
+    check_config(config)
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        TEXT, TABLES, ALL,
+        TEXT | {"feature_names": ["a", "b", "c"]},
+        TEXT | {"feature_names": "names.txt", "group_queries": True, "split_seed": 3},
+        TABLES | {"columns": TABLES["columns"] | {"features": ["a"]}, "features": 1},
+    ],
+)  # fmt: skip
+def test_what_a_person_writes(dataset):
+    checked(dataset)
+
+
+def test_a_data_set_has_one_fold_unless_it_says_more():
+    assert folds_of(TEXT) == [1]
+    assert folds_of(ALL) == [1, 2, 3]
+
+
+HERE = "config key 'datasets.mine'"
+
+
+def without(dataset: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in dataset.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "sentence"),
+    [
+        (without(TEXT, "features"), f"{HERE} lacks the key 'features'"),
+        (without(TABLES, "columns"), f"{HERE} has tables and lacks the key 'columns'"),
+        (TEXT | {"columns": TABLES["columns"]}, f"{HERE} has the key 'columns', yet its files"),
+        (TABLES | {"files": TABLES["files"] | {"test": {"path": "test.txt"}}},
+         f"{HERE} mixes tables and LETOR text"),
+        (TEXT | {"feature_names": ["a"]}, f"{HERE} has 1 feature_names and 3 features"),
+        (TABLES | {"columns": {"label": "grade"}}, f"{HERE[:-1]}.columns' lacks the key 'query'"),
+        (TABLES | {"columns": {"label": "grade", "qeury": "id"}},
+         f"{HERE[:-1]}.columns' has the unknown key 'qeury': did you mean 'query'?"),
+        (ALL | {"folds": [1, 2]}, f"{HERE[:-1]}.folds' is [1, 2]: files.all is dealt into folds"),
+        (ALL | {"folds": [1, 3, 5]}, f"{HERE[:-1]}.folds' is [1, 3, 5]: files.all is dealt"),
+        (without(ALL, "folds"), f"{HERE[:-1]}.folds' is [1]: files.all is dealt into folds"),
+        (ALL | {"files": ALL["files"] | {"vali": {"path": "vali.txt"}}},
+         f"{HERE} has files.all, which is dealt into all splits, beside vali"),
+        (ALL | {"files": ALL["files"] | TEXT["files"]}, f"{HERE[:-1]}.files' is"),
+        (TEXT | {"files": {"train": {"path": "train.txt"}}}, f"{HERE[:-1]}.files' is"),
+        (TEXT | {"group_queries": "yes"}, f"{HERE[:-1]}.group_queries' is 'yes', expected: true"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named(dataset, sentence):
+    with pytest.raises(ValueError) as raised:
+        checked(dataset)
+    assert str(raised.value).startswith(sentence)
