@@ -1,4 +1,4 @@
-"""Parse one fold of an archive into train, vali and test."""
+"""Parse one fold of an archive or a folder into train, vali and test."""
 
 import logging
 import os
@@ -8,27 +8,28 @@ from typing import Any
 
 import numpy as np
 
-from distilrank.download import checked_blocks, member
+from distilrank.archives import checked_blocks, member
 from distilrank.letor import SPLIT_FILES, SPLITS, Dataset, SplitWriter
 from distilrank.logs import job, progress
 from distilrank.native import parse_blocks
 
 
 def parse_fold(
-    archive: str | Path,
+    source: str | Path,
     dataset: dict[str, Any],
     name: str,
     fold: int,
     output: str | Path,
     library: str | Path | None = None,
 ) -> None:
-    """Read a fold's files out of ``archive`` and write one folder a split under ``output``.
+    """Read a fold's files out of ``source`` and write one folder a split under ``output``.
 
     Where the data set has no vali file, ``vali_share`` of the train file's queries become vali,
     drawn by ``vali_seed``. The text and the features stream through: neither is ever in memory as
     a whole. The splits appear when all of them are good.
 
     Args:
+        source: an archive or a folder.
         dataset: the catalogue's entry.
         name: the entry's key.
         output: the fold's folder; gets ``train/``, ``vali/`` and ``test/``.
@@ -43,7 +44,7 @@ def parse_fold(
         for split in SPLITS:
             if split in dataset["files"]:
                 told = {"dataset": name, "fold": fold, "split": split, "title": dataset["title"]}
-                _parse(archive, dataset, split, fold, unchecked / split, told, library)
+                _parse(source, dataset, split, fold, unchecked / split, told, library)
         if "vali" not in dataset["files"]:
             _draw_vali(unchecked, dataset)
         _warn_of_overlap(unchecked)
@@ -56,7 +57,7 @@ def parse_fold(
 
 
 def _parse(
-    archive: str | Path,
+    source: str | Path,
     dataset: dict[str, Any],
     split: str,
     fold: int,
@@ -67,7 +68,11 @@ def _parse(
     entry = dataset["files"][split]
     path = entry["path"].replace("{fold}", str(fold))
     sha256 = {str(key): value for key, value in entry.get("sha256", {}).items()}.get(str(fold))
-    with SplitWriter(folder, dataset["features"]) as writer, member(archive, path) as stream:
+    largest_gb = dataset.get("largest_file_gb")
+    with (
+        SplitWriter(folder, dataset["features"]) as writer,
+        member(source, path, largest_gb) as stream,
+    ):
         blocks = progress(checked_blocks(stream, sha256, path), f"parsing {split}")
         for rows in parse_blocks(blocks, path, dataset["features"], library):
             writer.add(*rows)
@@ -98,7 +103,7 @@ def _warn_of_overlap(folder: Path) -> None:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         parse_fold(
-            snakemake.input.archive,
+            snakemake.params.source,
             snakemake.params.dataset,
             snakemake.wildcards.dataset,
             int(snakemake.wildcards.fold),
