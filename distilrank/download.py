@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -47,7 +47,7 @@ def package_url(name: str, version: str) -> str:
 
 
 def download(
-    sources: Sequence[str], sha256: str, path: str | os.PathLike, size: int | None = None
+    sources: Iterable[str], sha256: str, path: str | os.PathLike, size: int | None = None
 ) -> None:
     """Download the first source that serves the file with this ``sha256`` to ``path``.
 
@@ -56,6 +56,7 @@ def download(
     next try and the next run go on where it ended, and goes when its checksum is wrong.
 
     Args:
+        sources: addresses, asked for only when ``path`` is not right yet.
         size: the file's bytes, where they are known; a source that offers another number is
             left at once.
 
@@ -72,15 +73,18 @@ def download(
         said.append(f"{path} itself: {wrong}")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _Partial(path)
-    for source in sources:
-        try:
-            _fetch(source, sha256, partial, size)
-        # Whatever a server or network does, the next one is tried.
-        except (*_BROKEN, ValueError) as error:
-            said.append(_without_login(f"{source}: {error}", source))
-        else:
-            partial.become(path)
-            return
+    try:
+        for source in sources:
+            try:
+                _fetch(source, sha256, partial, size)
+            # Whatever a server or network does, the next one is tried.
+            except (*_BROKEN, ValueError) as error:
+                said.append(_without_login(f"{source}: {error}", source))
+            else:
+                partial.become(path)
+                return
+    except ValueError as error:  # no address could be found
+        said.append(str(error))
     kept = f" ({partial.size:,} bytes have come and are kept)" if partial.size else ""
     raise ValueError(
         f"{path.name} could not be fetched{kept}. Put the file with sha256 {sha256}"

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,21 +55,27 @@ def _download(dataset: dict[str, Any], name: str, archive: Path) -> None:
         print(f"{dataset['title']}: {terms}", flush=True)
     if "package" in dataset:
         entry = dataset["package"]
-        sources = [package_url(entry["name"], entry["version"])]
         copies = f"datasets.{name}.folder (the extracted files)"
     else:
         entry = dataset["archive"]
-        sources = entry["sources"]
         copies = f"datasets.{name}.archive.path (the archive) or .folder (the extracted files)"
     logging.info("fetching %s", archive.name)
     try:
-        download(sources, entry["sha256"], archive, entry.get("bytes"))
+        download(_sources(dataset), entry["sha256"], archive, entry.get("bytes"))
     except ValueError as error:
         page = dataset.get("page")
         raise ValueError(
             f"{error}. Or name a copy of your own in the config: {copies}."
             + (f" Its web page: {page}" if page else "")
         ) from error
+
+
+def _sources(dataset: dict[str, Any]) -> Iterator[str]:
+    """The addresses in order; the package index is asked only when it is its turn."""
+    if "package" in dataset:
+        yield package_url(dataset["package"]["name"], dataset["package"]["version"])
+    else:
+        yield from dataset["archive"]["sources"]
 
 
 if __name__ == "__main__":

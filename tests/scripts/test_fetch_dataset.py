@@ -51,6 +51,15 @@ def test_a_release_is_fetched_from_the_index(web, tmp_path, monkeypatch):
     package = {"name": "tiny", "version": "1.2", "sha256": SHA256}
     output = fetch({"title": "Tiny", "package": package}, tmp_path, "tiny-1.2.tar.gz")
     assert output.read_bytes() == BODY
+    web.pages.clear()
+    output.unlink()
+    fetch({"title": "Tiny", "package": package}, tmp_path, "tiny-1.2.tar.gz")
+    (tmp_path / "raw" / "tiny" / "tiny-1.2.tar.gz").unlink()
+    with pytest.raises(ValueError) as raised:
+        fetch({"title": "Tiny", "package": package}, tmp_path, "tiny-1.2.tar.gz")
+    assert "Tried: the package index has no source archive of tiny 1.2. Or name" in str(
+        raised.value
+    )
 
 
 @pytest.mark.parametrize("answer", [(200, b"<html>sign in first</html>"), (403, b""), (200, b"")])
