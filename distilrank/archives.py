@@ -1,208 +1,72 @@
-"""Open single files inside archives and folders as streams, trusting none of them.
-
-Nothing is ever unpacked to disk, so that no name inside an archive can reach a place outside.
-"""
+"""Read single files out of archives and folders, trusting neither; nothing is written to disk."""
 
 import bz2
+import difflib
 import gzip
 import hashlib
 import io
 import lzma
-import os
 import re
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
-import pyarrow
-
-# What reading a damaged file raises, by the layer that notices.
+# What reading damaged data raises, by the layer that notices: bz2 and Arrow raise OSError,
+# zipfile RuntimeError where a password is needed.
 _DAMAGE = (
-    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError,
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError,
+    RuntimeError,
 )  # fmt: skip
-# A text of numbers shrinks to a tenth, rarely to a fiftieth; a bomb to a thousandth.
-_MOST_EXPANSION = 100
+# Text compresses by 5 to 10; a file that expands further than this is made to fill a disk.
+_LARGEST_RATIO = 100
 _ALWAYS_ALLOWED = 1 << 30
-_GIGABYTE = 10**9
+_SHOWN_NAMES = 8
 
 
 @contextmanager
-def member(
-    source: str | os.PathLike, path: str, largest_gb: float | None = None
-) -> Iterator[BinaryIO]:
-    """Open the one file ``path`` inside ``source``; nothing is written to disk.
+def member(source: str | Path, path: str, largest_gb: float | None = None) -> Iterator[BinaryIO]:
+    """Open the one file ``path`` of a zip or tar archive, or of a folder, as a stream of bytes.
+
+    Leading folders may be left out of an archive's ``path``: a file of exactly this name comes
+    first, then the only one whose name ends with it. A file whose name ends with ``.gz``,
+    ``.bz2`` or ``.zst`` is decompressed. Links, devices and names that lead out of an archive are
+    never followed.
 
     Args:
-        source: a zip or tar archive, or a folder.
-        path: the file's place in it; in an archive, leading folders may be left out. A name that
-            ends with .gz, .bz2 or .zst is decompressed too.
-        largest_gb: the most gigabytes the file may have when it is decompressed; else 100 times
-            what ``source`` has on disk, and one gigabyte in any case.
+        largest_gb: the most that the file may expand to, in GB of 1e9 bytes; a hundred times
+            what lies on disk, and at least 1 GiB, if not given.
 
     Raises:
-        ValueError: if there is not exactly one such regular file, or a file is of no known kind,
-            damaged, or larger than allowed.
+        ValueError: if the source is missing, of no known kind or damaged, if it has not exactly
+            one such file, if the file is none that is read, or if it expands beyond the limit.
     """
-    source = Path(source)
-    where = source if source.is_file() else source / path
-    try:
-        with _opened(source, path) as stream, _decompressed(stream, path) as text:
-            yield _Limited(text, where, _limit(where, largest_gb))
-    except _DAMAGE as error:
-        raise ValueError(
-            f"{where} is damaged ({error}); put a whole copy in its place, or delete it if this "
-            "workflow fetched it"
-        ) from error
-
-
-@contextmanager
-def _opened(source: Path, path: str) -> Iterator[BinaryIO]:
-    """The bytes of the file as they are stored."""
-    if source.is_dir():
-        if not (source / path).is_file():
-            raise ValueError(f"there is no file {source / path}{_near(path, _names(source))}")
-        with (source / path).open("rb") as stream:
-            yield stream
-    elif not source.exists():
-        raise ValueError(f"there is no {source}; name an archive or a folder that exists")
-    elif zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
-            names = [entry.filename for entry in archive.infolist() if _is_regular(entry)]
-            with _entry(archive, _only(names, path, source)) as stream:
-                yield stream
-    elif tarfile.is_tarfile(source):
-        with tarfile.open(source) as archive:
-            names = [entry.name for entry in archive if entry.isreg()]
-            stream = archive.extractfile(_only(names, path, source))
-            assert stream is not None  # `names` has regular files only
-            with stream:
-                yield stream
-    else:
-        raise ValueError(f"{source} is neither a folder nor a zip or tar archive")
-
-
-def _entry(archive: zipfile.ZipFile, name: str) -> BinaryIO:
-    try:
-        return archive.open(name)
-    except (NotImplementedError, RuntimeError) as error:  # a rare compression; a password
-        raise ValueError(
-            f"{archive.filename}: {name} cannot be read ({error}); unpack the archive and name "
-            "the folder in the config (folder: ...)"
-        ) from error
-
-
-def _names(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-
-
-def _is_regular(entry: zipfile.ZipInfo) -> bool:
-    """False for folders, and for the links and devices that Unix tools store in a zip."""
-    mode = entry.external_attr >> 16
-    return not entry.is_dir() and (not stat.S_IFMT(mode) or stat.S_ISREG(mode))
-
-
-def _only(names: list[str], path: str, archive: Path) -> str:
-    safe = [name for name in names if _is_safe(name)]
-    found = [name for name in safe if name == path] or [
-        name for name in safe if path and name.endswith(f"/{path}")
-    ]
-    if len(found) != 1:
-        raise ValueError(
-            f"{archive} holds {len(found)} files named {path}, expected one"
-            f"{_near(path, safe) if not found else ': ' + ', '.join(found)}"
-        )
-    return found[0]
-
-
-def _is_safe(name: str) -> bool:
-    """False for a name that leads out of its archive: no published one has any."""
-    parts = re.split(r"[/\\]", name)
-    return ".." not in parts and parts[0] != "" and not re.match("[A-Za-z]:", name)
-
-
-def _near(path: str, names: list[str]) -> str:
-    """What else is there, files of the same last name first."""
-    ordered = sorted(names, key=lambda name: Path(name).name != Path(path).name)
-    shown = ", ".join(ordered[:8]) + (", ..." if len(ordered) > 8 else "")
-    return f"; there are {shown}" if shown else ""
-
-
-@contextmanager
-def _decompressed(stream: BinaryIO, name: str) -> Iterator[BinaryIO]:
-    match Path(name).suffix:
-        case ".gz":
-            with gzip.GzipFile(fileobj=stream) as text:
-                yield text
-        case ".bz2":
-            with bz2.BZ2File(stream) as text:
-                yield text
-        case ".zst":
-            yield _Zstandard(stream)
-        case _:
-            yield stream
-
-
-class _Zstandard(io.RawIOBase):
-    """A Zstandard file's text; its frames may be many, and the last must be whole."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._text = pyarrow.CompressedInputStream(stream, "zstd")
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        try:
-            return self._text.read(size if size >= 0 else None)
-        except OSError as error:
-            raise EOFError(str(error)) from error
-
-
-class _Limited(io.RawIOBase):
-    """A stream that gives no more than it may: a small archive must not fill a disk."""
-
-    def __init__(self, stream: BinaryIO, where: Path, most: int) -> None:
-        self._stream, self._where, self._most, self._given = stream, where, most, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        try:
-            block = self._stream.read(size)
-        except OSError as error:  # what bz2 says of bytes that are none of its own
-            raise EOFError(str(error)) from error
-        self._given += len(block)
-        if self._given > self._most:
-            raise ValueError(
-                f"{self._where} expands to more than {self._most / _GIGABYTE:.1f} GB, as archives "
-                "that are made to fill a disk do; if it is sound, allow it with the data set's key "
-                "largest_file_gb"
-            )
-        return block
-
-    def readinto(self, buffer: memoryview) -> int:
-        block = self.read(len(buffer))
-        buffer[: len(block)] = block
-        return len(block)
-
-
-def _limit(where: Path, largest_gb: float | None) -> int:
+    source = Path(source).expanduser()
+    if not source.exists():
+        raise ValueError(f"{source} is not there: it should be an archive or a folder of data")
+    on_disk = (source / path if source.is_dir() else source).expanduser()
+    if not on_disk.is_file():
+        raise ValueError(_missing(source, path, _names_in(source)))
+    limit = max(_ALWAYS_ALLOWED, _LARGEST_RATIO * on_disk.stat().st_size)
     if largest_gb is not None:
-        return int(largest_gb * _GIGABYTE)
-    size = where.stat().st_size if where.exists() else 0
-    return max(_ALWAYS_ALLOWED, _MOST_EXPANSION * size)
-
-
-def sha256_of(path: str | os.PathLike) -> str:
-    """A file's sha256 in hexadecimal digits."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        limit = int(largest_gb * 1e9)
+    opener = _open_file if source.is_dir() else _open_member
+    with opener(source, path) as stream:
+        where = f"{path} in {source}"
+        with io.BufferedReader(_Guarded(stream, where, limit), 1 << 18) as guarded:
+            suffix = Path(path).suffix
+            if suffix not in _DECOMPRESSORS:
+                yield cast(BinaryIO, guarded)
+                return
+            with io.BufferedReader(
+                _Guarded(_DECOMPRESSORS[suffix](guarded), where, limit), 1 << 18
+            ) as plain:
+                yield cast(BinaryIO, plain)
 
 
 def checked_blocks(
@@ -215,3 +79,125 @@ def checked_blocks(
         yield block
     if sha256 is not None and digest.hexdigest() != sha256:
         raise ValueError(f"{name} has sha256 {digest.hexdigest()}, expected {sha256}")
+
+
+class _Guarded(io.RawIOBase):
+    """A stream that turns damage into a sentence and stops at ``limit`` bytes."""
+
+    def __init__(self, stream: BinaryIO, where: str, limit: int) -> None:
+        self._stream, self._where, self._left, self._limit = stream, where, limit, limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        try:
+            block = self._stream.read(len(buffer))
+        except _DAMAGE as error:
+            raise ValueError(_damaged(self._where, error)) from error
+        self._left -= len(block)
+        if self._left < 0:
+            raise ValueError(
+                f"{self._where} expands to more than {self._limit / 1e9:.3g} GB, which no data of "
+                "its kind does; if it is good, set largest_file_gb of its data set in the config"
+            )
+        buffer[: len(block)] = block
+        return len(block)
+
+
+def _damaged(where: str | Path, error: Exception) -> str:
+    return f"{where} is damaged or cut short ({error}); replace it and run again"
+
+
+def _zstandard(stream: BinaryIO) -> BinaryIO:
+    import pyarrow  # heavy, and seldom needed
+
+    return cast(BinaryIO, pyarrow.CompressedInputStream(pyarrow.PythonFile(stream, "r"), "zstd"))
+
+
+_DECOMPRESSORS: dict[str, Callable[[BinaryIO], BinaryIO]] = {
+    ".gz": lambda stream: cast(BinaryIO, gzip.GzipFile(fileobj=stream)),
+    ".bz2": lambda stream: cast(BinaryIO, bz2.BZ2File(stream)),
+    ".zst": _zstandard,
+}
+
+
+def _open_file(folder: Path, path: str) -> AbstractContextManager[BinaryIO]:
+    return (folder / path).expanduser().open("rb")
+
+
+@contextmanager
+def _open_member(archive: Path, path: str) -> Iterator[BinaryIO]:
+    """The stored bytes of one member; they may still be compressed by themselves."""
+    with ExitStack() as stack:
+        try:
+            stream = _find(archive, path, stack)
+        except _DAMAGE as error:
+            raise ValueError(_damaged(archive, error)) from error
+        yield stack.enter_context(stream)
+
+
+def _find(archive: Path, path: str, stack: ExitStack) -> BinaryIO:
+    if zipfile.is_zipfile(archive):
+        zipped = stack.enter_context(zipfile.ZipFile(archive))
+        entries = [_of_zip(info) for info in zipped.infolist() if not info.is_dir()]
+        return cast(BinaryIO, zipped.open(_only(entries, path, archive).info))
+    if tarfile.is_tarfile(archive):
+        tarred = stack.enter_context(tarfile.open(archive))  # noqa: SIM115
+        entries = [_of_tar(info) for info in tarred if not info.isdir()]
+        return cast(BinaryIO, tarred.extractfile(_only(entries, path, archive).info))
+    raise ValueError(f"{archive} is neither a zip nor a tar archive")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One entry of an archive: ``fault`` says why it is never read."""
+
+    name: str
+    info: Any
+    fault: str | None
+
+
+def _of_zip(info: zipfile.ZipInfo) -> _Entry:
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    return _entry(info.filename, info, kind in (0, stat.S_IFREG))
+
+
+def _of_tar(info: tarfile.TarInfo) -> _Entry:
+    return _entry(info.name, info, info.isreg())
+
+
+def _entry(name: str, info: Any, is_plain: bool) -> _Entry:
+    fault = None
+    if name.startswith("/") or "\\" in name or ".." in name.split("/") or name[1:2] == ":":
+        fault = "under a name that leads out of the archive"
+    elif not is_plain:
+        fault = "as a link or a device"
+    return _Entry(re.sub(r"^(\./+)+", "", name.replace("\\", "/")), info, fault)
+
+
+def _only(entries: Sequence[_Entry], path: str, archive: Path) -> _Entry:
+    exact = [entry for entry in entries if entry.name == path]
+    ending = [entry for entry in entries if path and entry.name.endswith(f"/{path}")]
+    found = [entry for entry in exact or ending if not entry.fault]
+    if len(found) == 1:
+        return found[0]
+    for entry in exact or ending:
+        if entry.fault:
+            raise ValueError(
+                f"{archive} holds {entry.name} {entry.fault}; only plain files inside it are read"
+            )
+    if found:
+        raise ValueError(f"{archive} holds {len(found)} files named {path}, expected one")
+    raise ValueError(_missing(archive, path, [entry.name for entry in entries if not entry.fault]))
+
+
+def _missing(source: Path, path: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(path, names, _SHOWN_NAMES, 0.5) or names[:_SHOWN_NAMES]
+    more = ", ..." if len(names) > len(near) else ""
+    return f"{source} holds no file named {path}; it holds {', '.join(near) or 'none'}{more}"
+
+
+def _names_in(folder: Path) -> list[str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(str(path.relative_to(folder)) for path in files)

@@ -41,6 +41,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     for name in config["run"]["datasets"]:
         _check_folds(name, config["datasets"][name], config["run"]["folds"])
         _check_files(name, config["datasets"][name])
+        _check_copy(name, config["datasets"][name], config["run"]["folds"])
         if "generate" in config["datasets"][name]:
             _check_generated(name, config["datasets"])
     for name in config["run"]["recipes"]:
@@ -144,6 +145,31 @@ def _check_files(name: str, dataset: Mapping[str, Any]) -> None:
 def folds_of(dataset: Mapping[str, Any]) -> list[int]:
     """The folds of a catalogue entry."""
     return list(dataset.get("folds", [1]))
+
+
+def folder_files(dataset: Mapping[str, Any], fold: int | str) -> list[Path]:
+    """The files of a fold that are read of a person's own ``folder``."""
+    folder = Path(dataset["folder"]).expanduser()
+    files = dataset["files"].values()
+    return [folder / file["path"].replace("{fold}", str(fold)) for file in files]
+
+
+def _check_copy(name: str, dataset: Mapping[str, Any], folds: Iterable[int]) -> None:
+    """A person's own copy is there before any job starts."""
+    if "folder" in dataset:
+        key, needed = "folder", [Path(dataset["folder"]).expanduser()]
+        for fold in folds:
+            needed += folder_files(dataset, fold) if fold in folds_of(dataset) else []
+    elif "path" in dataset.get("archive", {}):
+        key, needed = "archive.path", [Path(dataset["archive"]["path"]).expanduser()]
+    else:
+        return
+    for path in needed:
+        if not path.exists():
+            raise ValueError(
+                f"config key 'datasets.{name}.{key}' needs {path}, which is not there: relative "
+                f"paths start at {Path.cwd()}"
+            )
 
 
 def _check_generated(name: str, datasets: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from itertools import product
 from pathlib import Path
 
-from distilrank.config import check_config, folds_of as folds_in, per_mille
+from distilrank.config import check_config, folder_files, folds_of as folds_in, per_mille
 from distilrank.dependencies import library_files, native_files
 from distilrank.letor import SPLIT_FILES, SPLITS
 from snakemake.exceptions import WorkflowError
@@ -46,16 +46,35 @@ def dataset_of(wildcards):
     return config["datasets"][wildcards.dataset]
 
 
-def archive_of(wildcards):
-    """Where a data set's archive lies: generated, or under the name it was published with."""
+def archive_name(dataset):
+    """The name that a data set's archive was published under, or that a person's copy has."""
+    if "package" in dataset:
+        return "{name}-{version}.tar.gz".format(**dataset["package"])
+    return dataset["archive"].get("name") or Path(dataset["archive"]["path"]).name
+
+
+def own_archive_of(wildcards):
+    """A person's own copy of the archive: an input, never an output."""
+    path = dataset_of(wildcards).get("archive", {}).get("path")
+    return [str(Path(path).expanduser())] if path else []
+
+
+def source_of(wildcards):
+    """The archive or folder that a data set's files are read out of."""
     dataset = dataset_of(wildcards)
+    if "folder" in dataset:
+        return str(Path(dataset["folder"]).expanduser())
     if "generate" in dataset:
         return f"results/generated/{wildcards.dataset}.zip"
-    if "archive" in dataset:
-        name = dataset["archive"]["name"]
-    else:
-        name = "{name}-{version}.tar.gz".format(**dataset["package"])
-    return f"results/raw/{wildcards.dataset}/{name}"
+    return f"results/archives/{wildcards.dataset}/{archive_name(dataset)}"
+
+
+def source_files_of(wildcards):
+    """The files whose change makes a fold anew: the archive, or what is read of a folder."""
+    dataset, source = dataset_of(wildcards), source_of(wildcards)
+    if "folder" not in dataset:
+        return [source]
+    return [str(path) for path in folder_files(dataset, wildcards.fold)]
 
 
 def feature_names_of(wildcards):
@@ -63,7 +82,8 @@ def feature_names_of(wildcards):
     names = dataset_of(wildcards).get("feature_names", [])
     if not isinstance(names, str):
         return []
-    return names if Path(names).expanduser().exists() else f"{workflow.basedir}/{names}"
+    own = Path(names).expanduser()
+    return str(own) if own.exists() else f"{workflow.basedir}/{names}"
 
 
 def sample_of(split_name):

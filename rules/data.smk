@@ -1,8 +1,11 @@
+# The output is a link that says: this archive has been checked. The archive itself is nobody's
+# output, so that Snakemake never deletes it: neither a person's own nor 4 GB from a link that rots.
 rule fetch_dataset:
     input:
+        own=own_archive_of,
         library=library("fetch_dataset"),
     output:
-        "results/raw/{dataset}/{archive}",
+        "results/archives/{dataset}/{archive}",
     log:
         "results/logs/fetch_dataset/{dataset}/{archive}.log",
     benchmark:
@@ -11,9 +14,13 @@ rule fetch_dataset:
         "../envs/data.yaml"
     threads: 1
     params:
-        dataset=dataset_of,
+        dataset=lambda wildcards: {
+            key: value
+            for key, value in dataset_of(wildcards).items()
+            if key in ("title", "package", "archive", "page", "terms")
+        },
     message:
-        "Fetching {wildcards.archive} of {wildcards.dataset}"
+        "Fetching and checking {wildcards.archive} of {wildcards.dataset}"
     script:
         "../scripts/fetch_dataset.py"
 
@@ -42,7 +49,7 @@ rule generate_dataset:
 
 rule parse_letor:
     input:
-        archive=archive_of,
+        files=source_files_of,
         names=feature_names_of,
         # Other native code shares the library: only the parser's own sources make a rerun.
         native=ancient(NATIVE),
@@ -61,6 +68,7 @@ rule parse_letor:
     threads: 1
     params:
         dataset=dataset_of,
+        source=source_of,
     message:
         "Parsing fold {wildcards.fold} of {wildcards.dataset} into train, vali and test"
     script:

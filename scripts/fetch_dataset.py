@@ -1,35 +1,88 @@
-"""Fetch a data set's archive, checked by sha256."""
+"""Have a data set's archive, downloaded or a person's own, checked by sha256."""
 
 import logging
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from distilrank.download import download, package_url
+from distilrank.download import download, fault, package_url
 from distilrank.logs import job
 
 
-def fetch_dataset(dataset: dict[str, Any], output: str | Path) -> None:
-    """Download what the catalogue entry ``dataset`` names to ``output``.
+def fetch_dataset(dataset: dict[str, Any], name: str, output: str | Path, raw: str | Path) -> None:
+    """Download what the catalogue's entry names, or check the person's own copy.
+
+    Args:
+        dataset: the entry; its ``archive.path`` is a copy of the person's own, never changed.
+        name: the entry's key.
+        output: becomes a link to the archive: the sign that it has been checked.
+        raw: where a downloaded archive lies, and where one may be put by hand.
 
     Raises:
-        ValueError: if no source serves a file with the expected sha256.
+        ValueError: if no source serves a file with the expected sha256, or the copy is wrong.
     """
-    if terms := dataset.get("terms"):
-        print(f"{dataset['title']}: {terms}")
-    if "package" in dataset:
-        package = dataset["package"]
-        sources = [package_url(package["name"], package["version"])]
-        sha256 = package["sha256"]
+    output = Path(output)
+    if path := dataset.get("archive", {}).get("path"):
+        archive = Path(path).expanduser().absolute()
+        _check_own(dataset["archive"], archive, name)
     else:
-        sources, sha256 = dataset["archive"]["sources"], dataset["archive"]["sha256"]
-    logging.info("fetching %s", Path(output).name)
+        archive = Path(raw)
+        _download(dataset, name, archive)
+        # Relative, so that the results folder can be moved.
+        archive = Path(os.path.relpath(archive.absolute(), output.absolute().parent))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.unlink(missing_ok=True)
+    output.symlink_to(archive)
+
+
+def _check_own(entry: dict[str, Any], archive: Path, name: str) -> None:
+    if not archive.is_file():
+        raise ValueError(
+            f"{archive} is not there, which datasets.{name}.archive.path of the config names"
+        )
+    if "sha256" not in entry:
+        logging.warning("%s: no sha256 is known, so it is not checked", archive)
+    if wrong := fault(archive, entry.get("sha256"), entry.get("bytes")):
+        raise ValueError(
+            f"{archive}: {wrong}. It is left as it is; put the right file there, or take "
+            f"datasets.{name}.archive.path out of the config to have it downloaded"
+        )
+
+
+def _download(dataset: dict[str, Any], name: str, archive: Path) -> None:
+    if terms := dataset.get("terms"):
+        print(f"{dataset['title']}: {terms}", flush=True)
+    if "package" in dataset:
+        entry = dataset["package"]
+        copies = f"datasets.{name}.folder (the extracted files)"
+    else:
+        entry = dataset["archive"]
+        copies = f"datasets.{name}.archive.path (the archive) or .folder (the extracted files)"
+    logging.info("fetching %s", archive.name)
     try:
-        download(sources, sha256, output)
+        download(_sources(dataset), entry["sha256"], archive, entry.get("bytes"))
     except ValueError as error:
         page = dataset.get("page")
-        raise ValueError(f"{error}" + (f" Its web page: {page}" if page else "")) from error
+        raise ValueError(
+            f"{error}. Or name a copy of your own in the config: {copies}."
+            + (f" Its web page: {page}" if page else "")
+        ) from error
+
+
+def _sources(dataset: dict[str, Any]) -> Iterator[str]:
+    """The addresses in order; the package index is asked only when it is its turn."""
+    if "package" in dataset:
+        yield package_url(dataset["package"]["name"], dataset["package"]["version"])
+    else:
+        yield from dataset["archive"]["sources"]
 
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        fetch_dataset(snakemake.params.dataset, snakemake.output[0])
+        fetch_dataset(
+            snakemake.params.dataset,
+            snakemake.wildcards.dataset,
+            snakemake.output[0],
+            f"results/raw/{snakemake.wildcards.dataset}/{snakemake.wildcards.archive}",
+        )

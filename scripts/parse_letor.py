@@ -109,7 +109,7 @@ def _difference(found: Any, expected: Any) -> str:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         parse_fold(
-            snakemake.input.archive,
+            snakemake.params.source,
             snakemake.params.dataset,
             snakemake.wildcards.dataset,
             int(snakemake.wildcards.fold),

@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import lightgbm
@@ -13,6 +13,7 @@ import pytest
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
 import tiny  # noqa: E402 - found through the path set above
+from served import Web, WebHandler  # noqa: E402
 
 from distilrank.letor import Dataset  # noqa: E402
 from scripts.build_native import build_native  # noqa: E402
@@ -48,37 +49,12 @@ def native_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class Web:
-    """A web server on this machine: set ``pages[path] = (status, body)``, see ``asked``."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.pages: dict[str, tuple[int, bytes]] = {}
-        self.asked: list[str] = []
-
-    def url(self, path: str) -> str:
-        return f"{self.address}{path}"
-
-
 @pytest.fixture
 def web() -> Iterator[Web]:
     """A fresh `Web` on a free port of 127.0.0.1; an unknown path is a 404."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            served.asked.append(self.path)
-            status, body = served.pages.get(self.path, (404, b"not here"))
-            self.send_response(status)
-            self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        served = Web(f"http://127.0.0.1:{server.server_port}")
+    handler = type("Handler", (WebHandler,), {})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        handler.served = Web(f"http://127.0.0.1:{server.server_port}")
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield served
+        yield handler.served
         server.shutdown()

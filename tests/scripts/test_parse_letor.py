@@ -1,7 +1,11 @@
 """scripts/parse_letor.py: a published archive becomes three split folders, or a sentence."""
 
+import gzip
 import hashlib
+import io
 import logging
+import re
+import tarfile
 import zipfile
 from functools import partial
 
@@ -148,7 +152,7 @@ def test_a_wrong_line_writes_nothing(parse_fold, tmp_path):
 def test_a_fold_that_the_archive_lacks(parse_fold, archive, tmp_path):
     with pytest.raises(ValueError) as raised:
         parse_fold(archive, entry(), "tiny", 3, tmp_path / "out")
-    assert str(raised.value) == f"{archive} holds 0 files named Fold3/train.txt, expected one"
+    assert str(raised.value).startswith(f"{archive} holds no file named Fold3/train.txt; it holds ")
 
 
 def all_in_one(**more: object) -> dict:
@@ -174,7 +178,7 @@ def test_queries_that_come_back_are_grouped_on_request(parse_fold, tmp_path):
     write(tmp_path / "tiny.zip", FILES | {"tiny/Fold2/train.txt": shuffled})
     dataset = entry(("vali", "test")) | {"group_queries": True}
     dataset["files"]["train"] = {"path": "Fold2/train.txt"}
-    with pytest.raises(ValueError, match="comes back .*group_queries: true"):
+    with pytest.raises(ValueError, match=r"comes back .*group_queries: true"):
         ungrouped = dataset | {"group_queries": False}
         parse_fold(tmp_path / "tiny.zip", ungrouped, "tiny", 2, tmp_path / "out")
     parse_fold(tmp_path / "tiny.zip", dataset, "tiny", 2, tmp_path / "out")
@@ -231,3 +235,55 @@ def test_feature_names_come_from_a_file(parse_fold, archive, tmp_path):
     (tmp_path / "names.txt").write_text("age\nlength\n")
     with pytest.raises(ValueError, match="feature_names names 2 features, expected 3"):
         parse_fold(archive, dataset, "tiny", 2, tmp_path / "out2", names=tmp_path / "names.txt")
+
+
+def test_a_folder_is_parsed_like_an_archive(parse_fold, archive, tmp_path):
+    """Its files may be compressed; they are checked like an archive's, and left alone."""
+    folder = tmp_path / "mine"
+    for name, content in FILES.items():
+        path = folder / name.removeprefix("tiny/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    train = folder / "Fold2" / "train.txt"
+    train.with_suffix(".txt.gz").write_bytes(gzip.compress(train.read_bytes()))
+    dataset = entry()
+    parse_fold(archive, dataset, "tiny", 2, tmp_path / "archive")
+    parse_fold(folder, dataset, "tiny", 2, tmp_path / "folder")
+    dataset["files"]["train"]["path"] += ".gz"
+    parse_fold(folder, dataset, "tiny", 2, tmp_path / "packed")
+    for split in SPLITS:
+        for file in ("features", "labels", "offsets", "qids"):
+            expected = (tmp_path / "archive" / split / f"{file}.npy").read_bytes()
+            for other in ("folder", "packed"):
+                assert (tmp_path / other / split / f"{file}.npy").read_bytes() == expected
+    train.write_bytes(train.read_bytes() + b"0 qid:10 1:1\n")
+    with pytest.raises(ValueError, match=r"Fold2/train\.txt has sha256 "):
+        parse_fold(folder, entry(), "tiny", 2, tmp_path / "wrong")
+    assert not (tmp_path / "wrong").exists()
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_a_cut_archive_leaves_nothing(parse_fold, tmp_path, kind, share):
+    path = tmp_path / f"tiny.{kind}"
+    if kind == "zip":
+        write(path, FILES)
+    else:
+        with tarfile.open(path, "w:gz") as opened:
+            for name, content in FILES.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                opened.addfile(info, io.BytesIO(content))
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(ValueError, match=re.escape(str(path))):
+        parse_fold(path, entry(), "tiny", 2, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bomb_leaves_nothing(parse_fold, tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("Fold2/train.txt", b"0 qid:1 1:1\n" * 2_000_000)
+    dataset = entry(largest_file_gb=0.01)
+    with pytest.raises(ValueError, match=r"bomb\.zip expands to more than 0\.01 GB"):
+        parse_fold(tmp_path / "bomb.zip", dataset, "tiny", 2, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distilrank.config import check_config, per_mille
+from distilrank.config import check_config, folder_files, per_mille
 from distilrank.engines import engine_names, make_engine
 
 FOLDER = Path(__file__).parents[2] / "config"
@@ -69,6 +69,12 @@ def generated(config: dict[str, Any]) -> dict[str, Any]:
     """How the generated data set is made, once it is selected."""
     config["run"]["datasets"] = ["mslr-generated"]
     return config["datasets"]["mslr-generated"]["generate"]
+
+
+def selected(config: dict[str, Any]) -> dict[str, Any]:
+    """Istella-S, once it is selected."""
+    config["run"]["datasets"] = ["istella-s"]
+    return config["datasets"]["istella-s"]
 
 
 LACKS = "lacks the key "
@@ -297,7 +303,7 @@ CASES: list[tuple[str, Change, list[str]]] = [
         "generated from itself",
         lambda c: generated(c).update({"from": "mslr-generated"}),
         ["config key 'datasets.mslr-generated.generate.from' names unknown 'mslr-generated'",
-         "known are istella-s, mslr-sample"],
+         "known are istella, istella-s, istella-x, mslr-sample"],
     ),
     (
         "generated with features that its sample has not",
@@ -335,6 +341,43 @@ CASES: list[tuple[str, Change, list[str]]] = [
         "a checksum that YAML took for a number",
         lambda c: c["datasets"]["istella-s"]["archive"].update(sha256=int("1" * 64)),
         ["config key 'datasets.istella-s.archive.sha256' is 1111", "in quotes"],
+    ),
+    (
+        "an archive of nowhere",
+        lambda c: c["datasets"]["istella-s"].update(archive={"name": "x.zip"}),
+        ["config key 'datasets.istella-s.archive' is {'name': 'x.zip'}",
+         "either path or name, sha256"],
+    ),
+    (
+        "a folder in place of what is generated",
+        lambda c: c["datasets"]["mslr-generated"].update(folder="x"),
+        ["config key 'datasets.mslr-generated' is", "beside package or archive"],
+    ),
+    (
+        "a size of nothing",
+        lambda c: c["datasets"]["istella-s"]["archive"].update(bytes=0),
+        ["config key 'datasets.istella-s.archive.bytes' is wrong", "a whole number from 1"],
+    ),
+    (
+        "a limit of nothing",
+        lambda c: c["datasets"]["istella-s"].update(largest_file_gb=0),
+        ["config key 'datasets.istella-s.largest_file_gb' is wrong", "GB above 0"],
+    ),
+    (
+        "an own archive that is not there",
+        lambda c: (selected(c)["archive"].update(path="no/such.tar.gz")),
+        ["config key 'datasets.istella-s.archive.path' needs no/such.tar.gz, which is not there: "
+         f"relative paths start at {Path.cwd()}"],
+    ),
+    (
+        "an own folder that is not there",
+        lambda c: selected(c).update(folder="~/no/such"),
+        [f"config key 'datasets.istella-s.folder' needs {Path.home()}/no/such, which is not there"],
+    ),
+    (
+        "an own folder without the files",
+        lambda c: selected(c).update(folder=str(FOLDER)),
+        [f"config key 'datasets.istella-s.folder' needs {FOLDER}/sample/train.txt, which is not"],
     ),
     (
         "a name that leaves the results folder",
@@ -379,6 +422,36 @@ def test_no_relevant_may_be_left_out_of_the_mean():
 )
 def test_every_forest_engine_may_be_the_reference(name):
     check_config(changed(lambda c: c["timing"].update(reference_engine=name)))
+
+
+def test_an_own_copy_may_stand_for_a_download(tmp_path):
+    """A folder may also stand beside the catalogue's archive, since configs are merged deeply."""
+    (tmp_path / "Fold1").mkdir()
+    for split in ("train", "vali", "test"):
+        (tmp_path / "Fold1" / f"{split}.txt").write_bytes(b"")
+    (tmp_path / "x.zip").write_bytes(b"")
+    run = {"datasets": ["mslr-web30k"]}
+    for copies in ({"folder": str(tmp_path)}, {"archive": {"path": str(tmp_path / "x.zip")}}):
+        check_config(merged(DEFAULT, {"datasets": {"mslr-web30k": copies}, "run": run}))
+    dataset = DEFAULT["datasets"]["mslr-web30k"] | {"folder": str(tmp_path)}
+    assert folder_files(dataset, 1) == [
+        tmp_path / "Fold1" / f"{split}.txt" for split in ("train", "vali", "test")
+    ]
+    alone = {key: DEFAULT["datasets"]["mslr-web30k"][key] for key in ("features", "folds", "files")}
+    config = copy.deepcopy(DEFAULT)
+    config["datasets"]["mine"] = {"title": "Mine", **alone, "folder": str(tmp_path)}
+    config["run"]["datasets"] = ["mine"]
+    check_config(config)
+
+
+@pytest.mark.parametrize("name", ["mslr-web30k", "mslr-web10k"])
+def test_the_folds_checksums_follow_the_rotation_of_the_folds(name):
+    """Each fold's vali file is the test file of the fold before: a slip in one would show."""
+    files = DEFAULT["datasets"][name]["files"]
+    for fold in range(1, 6):
+        before = (fold - 2) % 5 + 1
+        assert files["vali"]["sha256"][fold] == files["test"]["sha256"][before]
+    assert len({*files["train"]["sha256"].values(), *files["test"]["sha256"].values()}) == 10
 
 
 def test_every_whole_thousandth_is_a_sparsity():

@@ -38,7 +38,12 @@ def checked(dataset: dict[str, Any]) -> None:
         TABLES | {"columns": TABLES["columns"] | {"features": ["a"]}, "features": 1},
     ],
 )  # fmt: skip
-def test_what_a_person_writes(dataset):
+def test_what_a_person_writes(dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / dataset["folder"]
+    folder.mkdir(parents=True)
+    for file in dataset["files"].values():
+        (folder / file["path"]).touch()
     checked(dataset)
 
 

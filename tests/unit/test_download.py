@@ -1,15 +1,15 @@
-"""distilrank.download: a server that misbehaves, and archives that do."""
+"""distilrank.download: servers that misbehave."""
 
 import hashlib
-import io
-import re
-import tarfile
-import zipfile
+import socket
 
 import pytest
+import requests
+from served import Page
 from tiny import names
 
-from distilrank.download import checked_blocks, download, member, package_url
+from distilrank import download as module
+from distilrank.download import download, package_url
 
 BODY = b"2 qid:1 1:0.5\n" * 1000
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -52,19 +52,187 @@ def test_a_wrong_answer_is_never_saved_and_the_next_source_is_tried(web, tmp_pat
 
 
 def test_all_failures_are_listed_with_what_to_do(web, tmp_path):
-    web.pages |= {"/first": (403, FORBIDDEN), "/second": (200, FORBIDDEN)}
+    web.pages |= {"/first": (403, FORBIDDEN), "/second": Page(FORBIDDEN, kind="text/html")}
     # Nobody listens on port 9 of this machine.
     sources = [web.url("/first"), web.url("/second"), "http://127.0.0.1:9/third"]
     with pytest.raises(ValueError) as raised:
-        download(sources, SHA256, tmp_path / "data.zip")
+        download(sources, SHA256, tmp_path / "data.zip", len(BODY))
     sentence = str(raised.value)
     assert sentence.startswith(
-        f"data.zip could not be fetched. Put the file with sha256 {SHA256} at "
-        f"{tmp_path / 'data.zip'} by hand. Tried: {sources[0]}: 403"
+        f"data.zip could not be fetched. Put the file with sha256 {SHA256} and 14,000 bytes at "
+        f"{tmp_path / 'data.zip'} by hand. Tried: {sources[0]}: 403 Forbidden, text/html, "
+        f"39 bytes, beginning '403 Forbidden'; {sources[1]}: 200 OK, text/html, 39 bytes, "
+        f"expected 14,000, beginning '403 Forbidden'; {sources[2]}: "
     )
-    assert hashlib.sha256(FORBIDDEN).hexdigest() in sentence
-    assert all(source in sentence for source in sources)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (Page(FORBIDDEN), "200 OK, application/zip, 39 bytes: a web page, not the file, beginning"),
+        (Page(b"  <!DOCTYPE html><p>Sign in", length=None), "zip: a web page, not the file, "
+         "beginning 'Sign in'"),
+        (Page(b""), "200 OK, application/zip, 0 bytes: it sent nothing"),
+        (Page(b"x" * 14000), f"it has sha256 {hashlib.sha256(b'x' * 14000).hexdigest()}, expected "
+         f"{SHA256}; 200 OK, application/zip, 14,000 bytes, beginning 'xxx"),
+        (Page(bytes([200, 1] * 7000)), "application/zip, 14,000 bytes"),
+        (Page(b"no such key", 404, "text/plain"), "404 Not Found, text/plain, 11 bytes, beginning "
+         "'no such key'"),
+    ],
+)  # fmt: skip
+def test_a_source_that_is_wrong_is_described(web, tmp_path, page, said):
+    web.pages["/data"] = page
+    with pytest.raises(ValueError) as raised:
+        download([web.url("/data")], SHA256, tmp_path / "data.zip")
+    assert said in str(raised.value)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("length", [-1, None])
+@pytest.mark.parametrize("body", [BODY + b"x", BODY[:-1]])
+def test_a_file_of_another_size_is_refused(web, tmp_path, body, length):
+    """With the length said beforehand nothing is read; without, no more than the size."""
+    web.pages["/data"] = Page(body, length=length)
+    with pytest.raises(ValueError) as raised:
+        download([web.url("/data")], SHA256, tmp_path / "data.zip", len(BODY))
+    assert "expected 14,000" in str(raised.value) or "of 14,000 bytes" in str(raised.value)
+    assert not (tmp_path / "data.zip").exists()
+
+
+def test_a_server_without_end_is_left_at_the_size(web, tmp_path):
+    web.pages["/data"] = Page(b"x" * (64 << 20), length=None)
+    with pytest.raises(ValueError, match=r"it has [0-9,]+ bytes, expected 14,000"):
+        download([web.url("/data")], SHA256, tmp_path / "data.zip", len(BODY))
+    assert names(tmp_path) == []
+
+
+BIG = hashlib.sha256(b"").digest() * 100_000  # 3.2 MB
+BIG_SHA256 = hashlib.sha256(BIG).hexdigest()
+
+
+@pytest.fixture
+def waited(monkeypatch):
+    """The waits between tries, which take no time here."""
+    found = []
+    monkeypatch.setattr(module.time, "sleep", found.append)
+    return found
+
+
+TAGS = pytest.mark.parametrize(
+    "told",
+    [{}, {"etag": '"v1"'}, {"etag": 'W/"v1"', "modified": "Tue, 24 Nov 2026 18:42:01 GMT"}],
+    ids=["nothing", "etag", "weak etag"],
+)
+
+
+@TAGS
+@pytest.mark.parametrize("size", [None, len(BIG)])
+def test_a_server_that_breaks_off_is_asked_to_go_on(web, tmp_path, waited, told, size):
+    web.pages["/big"] = Page(BIG, breaks=[2_000_000, 100, 50], **told)
+    download([web.url("/big")], BIG_SHA256, tmp_path / "big.zip", size)
+    assert (tmp_path / "big.zip").read_bytes() == BIG
+    assert web.ranges == [None, "bytes=2000000-", "bytes=2000100-", "bytes=2000150-"]
+    assert waited == [1, 3, 10]
+    assert names(tmp_path) == ["big.zip"]
+
+
+def test_a_server_that_breaks_off_again_and_again_is_given_up(web, tmp_path, waited):
+    web.pages |= {"/big": Page(BIG, breaks=[10] * 100), "/whole": Page(BIG)}
+    download([web.url("/big"), web.url("/whole")], BIG_SHA256, tmp_path / "big.zip")
+    assert (tmp_path / "big.zip").read_bytes() == BIG
+    assert web.asked == ["/big"] * (1 + len(module.WAITS)) + ["/whole"]
+    assert web.ranges[-1] == "bytes=40-", "another source goes on where the first one ended"
+
+
+@TAGS
+def test_the_next_run_goes_on_where_the_last_one_ended(web, tmp_path, waited, told):
+    page = web.pages["/big"] = Page(BIG, breaks=[1_000_000, 0, 0, 0, 0], **told)
+    with pytest.raises(ValueError) as raised:
+        download([web.url("/big")], BIG_SHA256, tmp_path / "big.zip")
+    assert "could not be fetched (1,000,000 bytes have come and are kept)" in str(raised.value)
+    assert names(tmp_path) == [".big.zip.part", ".big.zip.part.json"]
+    page.breaks.clear()
+    web.ranges.clear()
+    download([web.url("/big")], BIG_SHA256, tmp_path / "big.zip")
+    assert web.ranges == ["bytes=1000000-"]
+    assert (tmp_path / "big.zip").read_bytes() == BIG
+    assert names(tmp_path) == ["big.zip"]
+
+
+def test_a_server_that_ignores_ranges_starts_over(web, tmp_path, waited):
+    web.pages["/big"] = Page(BIG, breaks=[2_000_000], ranges=False)
+    download([web.url("/big")], BIG_SHA256, tmp_path / "big.zip")
+    assert (tmp_path / "big.zip").read_bytes() == BIG
+    assert web.ranges == [None, "bytes=2000000-"]
+
+
+def test_a_file_that_changed_on_the_server_starts_over(web, tmp_path, waited):
+    (tmp_path / ".big.zip.part").write_bytes(b"old" * 100)
+    partial = module._Partial(tmp_path / "big.zip")
+    partial.start(web.url("/big"), requests.structures.CaseInsensitiveDict(etag='"v1"'))
+    partial.file.write_bytes(b"old" * 100)
+    web.pages["/big"] = Page(BIG, etag='"v2"')
+    download([web.url("/big")], BIG_SHA256, tmp_path / "big.zip")
+    assert (tmp_path / "big.zip").read_bytes() == BIG
+    assert web.ranges == ["bytes=300-"], "one request was enough: If-Range said so"
+
+
+def test_an_older_part_that_does_not_fit_is_fetched_anew(web, tmp_path):
+    """No tag tells: the checksum of the whole does, and the source gets a second chance."""
+    (tmp_path / ".big.zip.part").write_bytes(b"old" * 100)
+    web.pages["/big"] = Page(BIG)
+    download([web.url("/big")], BIG_SHA256, tmp_path / "big.zip")
+    assert (tmp_path / "big.zip").read_bytes() == BIG
+    assert web.ranges == ["bytes=300-", None]
+
+
+@pytest.mark.parametrize("part", [BIG, BIG + b"x" * 5, b"x" * len(BIG)], ids=["all", "more", "bad"])
+@pytest.mark.parametrize("size", [None, len(BIG)])
+def test_a_part_beyond_the_servers_end(web, tmp_path, part, size):
+    """416: all has come already, or what has come is of another file."""
+    (tmp_path / ".big.zip.part").write_bytes(part)
+    web.pages["/big"] = Page(BIG)
+    download([web.url("/big")], BIG_SHA256, tmp_path / "big.zip", size)
+    assert (tmp_path / "big.zip").read_bytes() == BIG
+    assert names(tmp_path) == ["big.zip"]
+
+
+def test_a_web_page_in_place_of_the_rest_keeps_what_has_come(web, tmp_path, waited):
+    """A source that now wants a login must not cost the two gigabytes that are there."""
+    (tmp_path / ".big.zip.part").write_bytes(BIG[:1000])
+    pages = (Page(FORBIDDEN, ranges=False), Page(FORBIDDEN), Page(FORBIDDEN, 403), Page(b"", 206))
+    web.pages |= {f"/{place}": page for place, page in enumerate(pages)}
+    with pytest.raises(ValueError, match="1,000 bytes have come and are kept"):
+        download([web.url(path) for path in web.pages], BIG_SHA256, tmp_path / "big.zip")
+    assert (tmp_path / ".big.zip.part").read_bytes() == BIG[:1000]
+
+
+def test_a_wrong_file_that_is_there_stays_until_a_right_one_has_come(web, tmp_path):
+    (tmp_path / "data.zip").write_bytes(b"mine")
+    with pytest.raises(ValueError, match=r"Tried: .*data\.zip itself: it has sha256 "):
+        download([web.url("/gone")], SHA256, tmp_path / "data.zip")
+    assert (tmp_path / "data.zip").read_bytes() == b"mine"
+
+
+def test_a_full_disk_is_no_fault_of_the_source(web, tmp_path, monkeypatch):
+    web.pages |= {"/first": Page(BODY), "/second": Page(BODY)}
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "_save", full)
+    with pytest.raises(OSError, match="No space left"):
+        download([web.url("/first"), web.url("/second")], SHA256, tmp_path / "data.zip")
+    assert web.asked == ["/first"]
+
+
+def test_a_server_that_falls_silent_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_TIMEOUT", (1, 0.2))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/data"
+        with pytest.raises(ValueError, match="timed out"):
+            download([address], SHA256, tmp_path / "data.zip")
 
 
 def test_a_password_in_a_source_is_not_shown(web, tmp_path, caplog):
@@ -89,168 +257,3 @@ def test_a_release_is_found_on_the_index_that_pip_uses(web, monkeypatch):
     assert str(raised.value) == "the package index has no source archive of tiny 0.3"
     with pytest.raises(ValueError, match="no source archive of other 1"):
         package_url("other", "1")
-
-
-def write_zip(path, files):
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files:
-            archive.writestr(name, content)
-
-
-def write_tar(path, files, mode="w:gz"):
-    with tarfile.open(path, mode) as archive:
-        for name, content in files:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-
-
-def write_plain_tar(path, files):
-    write_tar(path, files, "w")
-
-
-def write_xz(path, files):
-    write_tar(path, files, "w:xz")
-
-
-def write_bz2(path, files):
-    write_tar(path, files, "w:bz2")
-
-
-KINDS = pytest.mark.parametrize(
-    "write", [write_zip, write_tar, write_plain_tar, write_xz, write_bz2]
-)
-
-
-def read(archive, path):
-    with member(archive, path) as stream:
-        return stream.read()
-
-
-# Random-looking bytes: their compressed form is long enough to cut and to garble.
-NOISE = b"".join(hashlib.sha256(bytes([n % 256, n // 256])).digest() for n in range(2000))
-FILES = [("rel-1/Fold1/train.txt", BODY), ("rel-1/Fold1/test.txt", NOISE), ("rel-1/readme", b"r")]
-
-
-@pytest.fixture
-def archive(tmp_path):
-    return tmp_path / "data.archive"
-
-
-@KINDS
-def test_one_file_of_an_archive(archive, write):
-    write(archive, FILES)
-    assert read(archive, "rel-1/Fold1/train.txt") == BODY
-    assert read(archive, "Fold1/test.txt") == NOISE
-    assert read(archive, "readme") == b"r"
-    with member(archive, "Fold1/train.txt") as stream:
-        assert list(stream)[-1] == b"2 qid:1 1:0.5\n"
-    assert names(archive.parent) == [archive.name]
-
-
-@KINDS
-@pytest.mark.parametrize("path", ["Fold1/vali.txt", "train.txt", "Fold1", "rel-1/Fold1/", ""])
-def test_a_file_that_is_not_there(archive, write, path):
-    write(archive, FILES)
-    with pytest.raises(ValueError) as raised:
-        read(archive, path)
-    assert str(raised.value) == f"{archive} holds 0 files named {path}, expected one"
-
-
-@KINDS
-@pytest.mark.parametrize("other", ["rel-2/Fold1/train.txt", "Fold1/train.txt"])
-def test_two_such_files(archive, write, other):
-    write(archive, [*FILES, (other, b"0 qid:1 1:9\n")])
-    with pytest.raises(ValueError) as raised:
-        read(archive, "Fold1/train.txt")
-    assert str(raised.value) == f"{archive} holds 2 files named Fold1/train.txt, expected one"
-
-
-@KINDS
-def test_a_path_out_of_the_archive_is_never_written(archive, write, tmp_path):
-    write(archive, [("../evil.txt", b"evil"), ("/tmp/evil.txt", b"evil"), *FILES])
-    before = sorted(tmp_path.parent.rglob("*"))
-    assert read(archive, "../evil.txt") == b"evil"
-    assert read(archive, "Fold1/train.txt") == BODY
-    assert sorted(tmp_path.parent.rglob("*")) == before
-
-
-def test_a_link_in_a_tar_is_no_file(archive):
-    with tarfile.open(archive, "w") as opened:
-        entry = tarfile.TarInfo("Fold1/train.txt")
-        entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/hostname"
-        opened.addfile(entry)
-    with pytest.raises(ValueError, match=r"holds 0 files named Fold1/train\.txt"):
-        read(archive, "Fold1/train.txt")
-
-
-@KINDS
-def test_a_cut_archive_is_refused(archive, write):
-    """Plain tar has no checksum: a file cut in its middle must not pass for a whole one."""
-    write(archive, FILES)
-    whole = archive.read_bytes()
-    # Only zeros fill the end of a tar's last block: without them nothing is lost.
-    length = len(whole.rstrip(b"\0"))
-    for share in (0, 0.01, 0.2, 0.5, 0.9):
-        archive.write_bytes(whole[: int(share * length)])
-        with pytest.raises(ValueError, match=re.escape(str(archive))):
-            read(archive, "Fold1/test.txt")
-
-
-@KINDS
-def test_a_garbled_archive_is_refused_or_read_as_it_was(archive, write):
-    write(archive, FILES)
-    whole = bytearray(archive.read_bytes())
-    for at in range(600, len(whole), len(whole) // 80):
-        garbled = bytearray(whole)
-        garbled[at] ^= 0xFF
-        archive.write_bytes(garbled)
-        try:
-            content = read(archive, "Fold1/test.txt")
-        except ValueError as error:
-            assert str(archive) in str(error)
-        else:
-            # Plain tar has no checksum, and gzip's stands behind the last file: the check of
-            # each file's own sha256 is what protects these two.
-            assert content == NOISE or write in (write_plain_tar, write_tar)
-
-
-@pytest.mark.parametrize("content", [b"", b"<html>", BODY, b"PK\x03\x04", b"\x1f\x8b\x08"])
-def test_what_is_no_archive(archive, content):
-    archive.write_bytes(content)
-    with pytest.raises(ValueError) as raised:
-        read(archive, "Fold1/train.txt")
-    assert str(archive) in str(raised.value)
-
-
-def test_garbled_deflate_data_is_damage(archive):
-    write_zip(archive, [("train.txt", NOISE * 2)])
-    content = bytearray(archive.read_bytes())
-    content[40:2000] = b"\xff" * 1960
-    archive.write_bytes(content)
-    with pytest.raises(ValueError) as raised:
-        read(archive, "train.txt")
-    assert str(raised.value).startswith(f"{archive} is damaged (")
-    assert str(raised.value).endswith("; delete it and run again")
-
-
-def test_a_readers_own_error_passes_through(archive):
-    write_zip(archive, FILES)
-    with pytest.raises(KeyError), member(archive, "Fold1/train.txt"):
-        raise KeyError("mine")
-
-
-def test_blocks_are_checked_at_their_end():
-    assert b"".join(checked_blocks(io.BytesIO(BODY), SHA256, "train.txt")) == BODY
-    assert list(checked_blocks(io.BytesIO(b"a\nb"), None, "train.txt", 2)) == [b"a\n", b"b"]
-    blocks = checked_blocks(io.BytesIO(BODY + b"x"), SHA256, "train.txt", len(BODY))
-    assert [next(blocks), next(blocks)] == [BODY, b"x"]
-    with pytest.raises(ValueError) as raised:
-        next(blocks)
-    found = hashlib.sha256(BODY + b"x").hexdigest()
-    assert str(raised.value) == f"train.txt has sha256 {found}, expected {SHA256}"
-
-
-def test_an_empty_file_is_checked_too():
-    with pytest.raises(ValueError, match=r"train\.txt has sha256 e3b0c442"):
-        list(checked_blocks(io.BytesIO(b""), SHA256, "train.txt"))

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from distilrank import letor, native
-from distilrank.download import checked_blocks
+from distilrank.archives import checked_blocks
 from distilrank.letor import Dataset, SplitWriter, parse_letor
 
 FEATURES = 4
