@@ -224,6 +224,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         count("queries", "Queries"),
         count("documents", "Documents"),
         count("features", "Features"),
+        share("missing", "Missing values", places=2),
         *(count(f"label_{grade}", f"Label {grade}", "docs") for grade in range(5)),
     ),
     "features": (

@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from distilrank.files import replacing
-from distilrank.letor import Dataset
+from distilrank.letor import MISSING, Dataset
 from distilrank.logs import progress
 from distilrank.metrics import per_query
 from distilrank.student import Student
@@ -111,8 +111,9 @@ def write_history(path: str | os.PathLike, records: Sequence[Mapping[str, float]
 
 
 def new_student(
-    widths: Sequence[int], mean: np.ndarray, scale: np.ndarray, seed: int, meta: dict[str, Any]
-) -> Student:
+    widths: Sequence[int], mean: np.ndarray, scale: np.ndarray, seed: int, meta: dict[str, Any],
+    fills: bool = False,
+) -> Student:  # fmt: skip
     """An untrained student with hidden ``widths``; uniform in +-1/sqrt(inputs), as PyTorch does.
 
     Args:
@@ -120,6 +121,7 @@ def new_student(
         mean, scale: (features,) float64, the fitted z-score.
         seed: decides the weights.
         meta: kept with the student.
+        fills: it takes the mean for a missing value.
     """
     generator = np.random.default_rng(seed)
     sizes = [len(mean), *widths, 1]
@@ -128,7 +130,8 @@ def new_student(
         bound = inputs**-0.5
         weights.append(generator.uniform(-bound, bound, (outputs, inputs)).astype(np.float32))
         biases.append(generator.uniform(-bound, bound, outputs).astype(np.float32))
-    return Student(tuple(weights), tuple(biases), mean, scale, meta)
+    fill = mean.astype(np.float32) if fills else None
+    return Student(tuple(weights), tuple(biases), mean, scale, meta, fill)
 
 
 def train(
@@ -268,12 +271,16 @@ class _Net(nn.Module):
             self.layers.append(layer)
         self.register_buffer("mean", torch.tensor(student.mean))
         self.register_buffer("scale", torch.tensor(student.scale))
+        fill = None if student.fill is None else torch.tensor(student.fill)
+        self.register_buffer("fill", fill)
         self.masked = [index for index, mask in enumerate(masks) if mask is not None]
         for index in self.masked:
             self.register_buffer(f"mask{index}", torch.tensor(masks[index], dtype=torch.float32))
         self.hold_masks()
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        if self.fill is not None:
+            rows = torch.where(rows == float(MISSING), self.fill, rows)
         # The z-score in float64: raw features reach 1e9, where float32 has few digits left.
         hidden = ((rows.double() - self.mean) / self.scale).float()
         for index, layer in enumerate(self.layers[:-1]):
@@ -295,4 +302,5 @@ class _Net(nn.Module):
             for layer in self.layers
         ]
         weights, biases = zip(*arrays, strict=True)
-        return Student(weights, biases, self.origin.mean, self.origin.scale, dict(self.origin.meta))
+        meta = dict(self.origin.meta)
+        return replace(self.origin, weights=weights, biases=biases, meta=meta)

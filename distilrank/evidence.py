@@ -132,7 +132,10 @@ def _achieved(model: Mapping[str, Any]) -> float:
 
 
 def data_table(paths: Paths) -> pd.DataFrame:
-    """Documents, queries and labels of each split, by the folders of its ``meta.json``."""
+    """Documents, queries, labels and share of missing values of each split.
+
+    By the folders of its ``meta.json``; the share is NaN where no value is missing.
+    """
     lines = []
     for path in sorted(map(str, paths)):
         meta = read_json(path)
@@ -140,16 +143,18 @@ def data_table(paths: Paths) -> pd.DataFrame:
         lines.append(
             named_by_path(path, "data", ("dataset", "fold", "split"))
             | {name: meta[name] for name in ("queries", "documents", "features")}
+            | {"missing": _missing_share(meta)}
             | {f"label_{grade}": count for grade, count in enumerate(labels)}
         )
     table = pd.DataFrame(lines)
+    grades = [column for column in table if column.startswith("label_")]
+    table[grades] = table[grades].fillna(0)
     order = {"train": 0, "vali": 1, "test": 2}
     ranks = table["split"].map(order).fillna(len(order))
     return (
         table.assign(_rank=ranks)
         .sort_values(["dataset", "fold", "_rank"])
         .drop(columns="_rank")
-        .fillna(0)
         .reset_index(drop=True)
     )
 
@@ -194,6 +199,12 @@ def features_table(qualities: Mapping[Key, Quality], meta: Paths) -> pd.DataFram
         )
         tables.append(table.sort_values(["splits", "feature"], ascending=[False, True]))
     return pd.concat(tables, ignore_index=True)
+
+
+def _missing_share(meta: Mapping[str, Any]) -> float:
+    if "missing" not in meta:
+        return float("nan")
+    return meta["missing"]["count"] / (meta["documents"] * meta["features"])
 
 
 def training_table(paths: Paths) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distilrank.files import replacing
-from distilrank.letor import SPLITS, Dataset
+from distilrank.letor import MISSING, SPLITS, Dataset
 from distilrank.letor_text import MILLION, letor_text, values_of
 
 # Ranks are spread by this share of the sample's documents; query constants by whole ranks.
@@ -62,8 +62,14 @@ class Sample:
         if len(sizes) < 2:
             raise ValueError("the sample has one query, expected at least two to draw from")
         features = np.concatenate([dataset.features for dataset in datasets])
+        absent = np.count_nonzero(features == MISSING)
+        if absent:
+            raise ValueError(
+                f"{absent:,} values of the sample are missing, and documents are drawn between "
+                "values; write a data set without missing values under generate.from"
+            )
         if not np.abs(features).max() < 1e9:
-            raise ValueError("the sample has a feature of 1e9 or more, or a missing one")
+            raise ValueError("the sample has a feature of 1e9 or more; nothing this large is drawn")
         self.offsets = np.concatenate([[0], np.cumsum(sizes)])
         self.millionths = np.rint(features.astype(np.float64) * MILLION).astype(np.int64)
         self.table = np.ascontiguousarray(np.sort(self.millionths, axis=0).T.astype(np.float64))

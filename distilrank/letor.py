@@ -75,6 +75,11 @@ class Dataset:
         """(queries,) int64, the number of documents of each query."""
         return np.diff(self.offsets)
 
+    @property
+    def has_missing(self) -> bool:
+        """Some feature of some document is `MISSING`, as ``meta`` of a split on disk says."""
+        return "missing" in self.meta
+
     def save(self, folder: str | os.PathLike) -> None:
         """Write the split's five files; ``meta.json``, with the counts, comes last."""
         with SplitWriter(folder, self.n_features) as writer:
@@ -155,6 +160,7 @@ class SplitWriter:
         self._folder = Path(folder)
         self._features = n_features
         self._counts = np.zeros(_MAX_LABEL + 1, dtype=np.int64)
+        self._missing = 0
         self._qids: list[np.ndarray] = []
         self._starts: list[np.ndarray] = []
         self._last: int | None = None
@@ -173,6 +179,7 @@ class SplitWriter:
         self._starts.append(self.n_documents + np.flatnonzero(first))
         self._qids.append(qids[first])
         self._counts += np.bincount(labels, minlength=len(self._counts))
+        self._missing += int(np.count_nonzero(features == MISSING))
         self._rows.add(features)
         self._labels.add(labels)
         self.n_documents += len(labels)
@@ -202,7 +209,11 @@ class SplitWriter:
             "features": self._features,
             "labels": np.trim_zeros(self._counts, "b").tolist(),
         }
-        write_json(self._folder / "meta.json", self.meta | counts)
+        if self._missing:
+            counts["missing"] = {"value": float(MISSING), "count": self._missing}
+        # What the split was taken from may have had missing values where this one has none.
+        given = {key: value for key, value in self.meta.items() if key != "missing"}
+        write_json(self._folder / "meta.json", given | counts)
 
 
 def _ranges(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:

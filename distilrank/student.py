@@ -15,8 +15,11 @@ from safetensors.numpy import save
 
 from distilrank.files import replacing
 from distilrank.forest import check_width
+from distilrank.letor import MISSING
 
 FORMAT = "distilrank-student-1"
+# With a `fill`: a reader that knows nothing of missing values must refuse the file.
+FORMAT_WITH_FILL = "distilrank-student-2"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,9 @@ class Student:
         mean, scale: (features,) float64, the z-score fitted on the train split; scale > 0.
         meta: what made it (dataset, fold, teacher, student, recipe, seed, sparsity, ...):
             strings and numbers, kept in the file.
+        fill: (features,) float32, what takes the place of a missing value (`letor.MISSING`) in a
+            raw row: the feature's mean. None where the data it learnt from had no missing value;
+            such a student scores no row that has one.
     """
 
     weights: tuple[np.ndarray, ...]
@@ -36,6 +42,7 @@ class Student:
     mean: np.ndarray
     scale: np.ndarray
     meta: dict[str, Any] = field(default_factory=dict, compare=False)
+    fill: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if np.ndim(self.mean) != 1:
@@ -51,7 +58,10 @@ class Student:
             raise ValueError("every layer needs one bias for each of its outputs")
         if self.scale.shape != self.mean.shape or not (self.scale > 0).all():
             raise ValueError("the scaler needs one positive scale for each feature")
-        arrays = (*self.weights, *self.biases, self.mean, self.scale)
+        if self.fill is not None and self.fill.shape != self.mean.shape:
+            raise ValueError("the scaler needs one value to fill in for each feature")
+        filled = () if self.fill is None else (self.fill,)
+        arrays = (*self.weights, *self.biases, self.mean, self.scale, *filled)
         if not all(np.isfinite(array).all() for array in arrays):
             raise ValueError("a weight, bias or scaler value is NaN or infinite")
 
@@ -79,19 +89,33 @@ class Student:
             (documents,) float64.
 
         Raises:
-            ValueError: if the rows have another width.
+            ValueError: if the rows have another width, or missing values and there is no `fill`.
         """
         check_width(rows, self.n_features)
-        hidden = (rows.astype(np.float64) - self.mean) / self.scale
+        hidden = (self._filled(rows).astype(np.float64) - self.mean) / self.scale
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             hidden = np.clip(hidden @ weight.astype(np.float64).T + bias, 0.0, 6.0)
         return hidden @ self.weights[-1][0].astype(np.float64) + float(self.biases[-1][0])
+
+    def _filled(self, rows: np.ndarray) -> np.ndarray:
+        absent = rows == MISSING
+        if self.fill is not None:
+            return np.where(absent, self.fill, rows)
+        if absent.any():
+            row, column = np.argwhere(absent)[0]
+            raise ValueError(
+                f"feature {column + 1} of row {row} is missing, and this network has nothing to "
+                "put in its place: its train and vali splits had no missing value; train on "
+                "documents that have some, or leave out the documents that do"
+            )
+        return rows
 
     def folded(self) -> "Student":
         """The same function of raw rows with the z-score folded into the first layer.
 
         ``W (x - m) / s + b = (W / s) x + (b - W (m / s))``; zeros of ``W`` stay zeros. Computed
-        in float64, stored in float32. The folded scaler is mean 0 and scale 1.
+        in float64, stored in float32. The folded scaler is mean 0 and scale 1;
+        ``fill`` stays, for it takes its place in raw rows.
         """
         first = self.weights[0].astype(np.float64) / self.scale
         bias = self.biases[0] - first @ self.mean
@@ -112,8 +136,10 @@ class Student:
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             tensors[f"weight{layer}"] = np.ascontiguousarray(weight, dtype=np.float32)
             tensors[f"bias{layer}"] = np.ascontiguousarray(bias, dtype=np.float32)
+        if self.fill is not None:
+            tensors["fill"] = np.ascontiguousarray(self.fill, dtype=np.float32)
         header = {
-            "format": FORMAT,
+            "format": FORMAT if self.fill is None else FORMAT_WITH_FILL,
             "architecture": self.architecture,
             "activation": "relu6",
             "meta": json.dumps(self.meta, sort_keys=True, allow_nan=False),
@@ -130,9 +156,10 @@ class Student:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (SafetensorError, TypeError) as error:  # a number type that NumPy lacks
             raise ValueError(f"{path} is not a whole safetensors file: {error}") from error
-        if header.get("format") != FORMAT or header.get("activation") != "relu6":
+        expected = FORMAT_WITH_FILL if "fill" in tensors else FORMAT
+        if header.get("format") != expected or header.get("activation") != "relu6":
             raise ValueError(
-                f"{path} has format {header.get('format')!r}, expected {FORMAT!r} with relu6"
+                f"{path} has format {header.get('format')!r}, expected {expected!r} with relu6"
             )
         wrong = [key for key in tensors if tensors[key].dtype != _dtype(key)]
         if wrong:
@@ -148,6 +175,7 @@ class Student:
                 mean=tensors["mean"],
                 scale=tensors["scale"],
                 meta=_meta(header.get("meta", "{}")),
+                fill=tensors.get("fill"),
             )
         except (KeyError, ValueError, IndexError) as error:
             raise ValueError(f"{path} is not a student: {error}") from error

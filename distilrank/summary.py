@@ -64,8 +64,22 @@ def _dataset(
         "folds": str(models["folds"].iloc[0]).replace(" ", ", "),
         "matches": [_match(line, settings["margin"], flagged) for line in lines],
         "power": _power(models, settings["margin"]),
+        "missing": _missing(tables["data"].query("dataset == @dataset")),
         "front": models.loc[models["on_front"], "name"].tolist(),
     }
+
+
+def _missing(splits: pd.DataFrame) -> str:
+    """How many values of all splits are missing, and who sees what there; "" where none is."""
+    values = splits["documents"] * splits["features"]
+    share = (splits["missing"].fillna(0) * values).sum() / values.sum()
+    if share == 0:
+        return ""
+    shown = significant(100 * share, 2) if share >= 0.0001 else "Less than 0.01"
+    return (
+        f"{shown} % of values missing: forests take them for the largest float32, networks for "
+        "the mean of their feature."
+    )
 
 
 def _match(line: Mapping[str, Any], margin: float, flagged: set[str]) -> dict[str, Any]:

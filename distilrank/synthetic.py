@@ -28,14 +28,20 @@ class Midpoints:
     def of(cls, forest: Forest, low: np.ndarray, high: np.ndarray) -> "Midpoints":
         """Midpoints of consecutive values of {the forest's thresholds, ``low``, ``high``}.
 
+        Thresholds outside the range are left out. A forest trained on this split has such a one
+        only where it tells missing values (`letor.MISSING`) from all others: about 1.7e38,
+        half-way to the largest float32. A document drawn beside it would have a feature that no
+        real one has, and no student could learn from it.
+
         Args:
             forest: the teacher.
-            low, high: (features,) the train split's smallest and largest values. A feature with
-                a single value keeps that value.
+            low, high: (features,) the train split's smallest and largest values that are not
+                missing. A feature with a single value keeps that value.
         """
         per_feature = []
         for thresholds, lowest, highest in zip(forest.thresholds(), low, high, strict=True):
-            points = np.unique(np.append(thresholds, [lowest, highest]).astype(np.float64))
+            inside = thresholds[(thresholds >= lowest) & (thresholds <= highest)]
+            points = np.unique(np.append(inside, [lowest, highest]).astype(np.float64))
             # Halved before they are added: the sum of two large values could overflow.
             middle = points[:-1] / 2 + points[1:] / 2 if len(points) > 1 else points
             per_feature.append(np.unique(middle.astype(np.float32)))

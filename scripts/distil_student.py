@@ -35,7 +35,8 @@ def distil_student(
     mean, scale = fit_zscore(lesson.train.features)
     seed = identity["seed"]
     meta = {"kind": "network", "sparsity": 0.0} | identity
-    untrained = new_student(widths, mean, scale, seed, meta)
+    fills = lesson.train.has_missing or lesson.vali.has_missing
+    untrained = new_student(widths, mean, scale, seed, meta, fills)
     student, records = train(untrained, lesson, schedule, seed, pick_device(), no_relevant)
     student.save(model)
     write_history(history, records)

@@ -9,6 +9,7 @@ from distilrank.files import write_array
 from distilrank.letor import Dataset
 from distilrank.logs import job
 from distilrank.readers import read_forest
+from distilrank.scaling import present_range
 from distilrank.synthetic import Midpoints
 from distilrank.teacher import score
 
@@ -31,9 +32,8 @@ def score_documents(
     booster = lightgbm.Booster(model_file=model)
     for name, output in outputs.items():
         write_array(output, score(booster, Dataset.open(splits[name]).features, threads))
-    features = Dataset.open(splits["train"]).features
-    forest = read_forest(model)
-    Midpoints.of(forest, features.min(axis=0), features.max(axis=0)).save(midpoints)
+    low, high = present_range(Dataset.open(splits["train"]).features)
+    Midpoints.of(read_forest(model), low, high).save(midpoints)
 
 
 if __name__ == "__main__":

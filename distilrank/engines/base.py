@@ -57,6 +57,10 @@ class Engine(ABC):
 
         At most ``batch`` rows are taken; the timer always gives exactly ``batch``. The result,
         (documents,) floats, may be a buffer that the next call overwrites.
+
+        A missing value is `letor.MISSING`. Forests take it as the large number that it is;
+        networks put their student's ``fill`` in its place, within this call. A student without
+        ``fill`` is spared the search: rows given to it must have no missing value.
         """
 
     @abstractmethod
@@ -133,6 +137,14 @@ def check_rows(rows: np.ndarray, n_features: int, batch: int) -> None:
         raise ValueError("rows must be row-major float32: use np.ascontiguousarray(rows, 'f4')")
     if len(rows) > batch:
         raise ValueError(f"{len(rows)} rows given to an engine loaded for {batch}")
+
+
+def scaler_described(student: Student) -> dict[str, str]:
+    """What a network engine's ``describe`` says of what happens before the first layer."""
+    described = {"scaler": "folded into the first layer"}
+    if student.fill is not None:
+        described["missing"] = "the mean put in its place, within the time"
+    return described
 
 
 def limit_threads(threads: int) -> None:

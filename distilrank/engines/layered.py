@@ -6,7 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from distilrank.engines.base import Engine, Kernel, Model, check_rows, limit_threads
+from distilrank.engines.base import (
+    Engine,
+    Kernel,
+    Model,
+    check_rows,
+    limit_threads,
+    scaler_described,
+)
+from distilrank.letor import MISSING
 from distilrank.student import Student
 
 
@@ -37,6 +45,7 @@ class LayeredEngine(Engine):
             raise ValueError(f"{self.name} scores networks only")
         folded = model.folded()
         self._features, self._batch = model.n_features, batch
+        self._fill, self._scaler = model.fill, scaler_described(model)
         self._kernels: list[Kernel] = []
         last = len(folded.weights) - 1
         for layer, (weight, bias) in enumerate(zip(folded.weights, folded.biases, strict=True)):
@@ -53,6 +62,8 @@ class LayeredEngine(Engine):
     def score(self, rows: np.ndarray) -> np.ndarray:
         if len(rows) != self._batch:
             return self._partial(rows)
+        if self._fill is not None:
+            rows = np.where(rows == MISSING, self._fill, rows)
         if self._columns is None:
             # BLAS reads the row-major block as the transpose that it is: nothing to copy.
             x = rows.T
@@ -72,4 +83,4 @@ class LayeredEngine(Engine):
 
     def describe(self) -> dict[str, Any]:
         described = self._kernels[0].describe() | self._kernels[-1].describe()
-        return described | {"scaler": "folded into the first layer"}
+        return described | self._scaler

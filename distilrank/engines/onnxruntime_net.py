@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from distilrank.engines.base import Engine, Model, check_rows, missing
+from distilrank.engines.base import Engine, Model, check_rows, missing, scaler_described
+from distilrank.letor import MISSING
 from distilrank.student import Student
 
 _OPSET = 17
@@ -38,7 +39,7 @@ class OnnxRuntimeEngine(Engine):
             onnx_bytes(model), options, providers=["CPUExecutionProvider"]
         )
         self._features, self._batch = model.n_features, batch
-        self._version = onnxruntime.__version__
+        self._version, self._scaler = onnxruntime.__version__, scaler_described(model)
 
     def score(self, rows: np.ndarray) -> np.ndarray:
         if len(rows) != self._batch:
@@ -49,8 +50,7 @@ class OnnxRuntimeEngine(Engine):
         return {
             "onnxruntime": self._version,
             "providers": self._session.get_providers(),
-            "scaler": "folded into the first layer",
-        }
+        } | self._scaler
 
 
 def onnx_bytes(student: Student) -> bytes:
@@ -66,6 +66,12 @@ def onnx_bytes(student: Student) -> bytes:
     nodes = []
     last = len(folded.weights) - 1
     current = "rows"
+    if folded.fill is not None:
+        constants.append(numpy_helper.from_array(np.array(MISSING), "missing"))
+        constants.append(numpy_helper.from_array(folded.fill, "fill"))
+        nodes.append(helper.make_node("Equal", ["rows", "missing"], ["absent"]))
+        current = "filled"
+        nodes.append(helper.make_node("Where", ["absent", "fill", "rows"], [current]))
     for layer, (weight, bias) in enumerate(zip(folded.weights, folded.biases, strict=True)):
         constants.append(numpy_helper.from_array(np.ascontiguousarray(weight), f"weight{layer}"))
         constants.append(numpy_helper.from_array(bias, f"bias{layer}"))

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from distilrank.engines.base import Engine, Model, check_rows, missing
+from distilrank.engines.base import Engine, Model, check_rows, missing, scaler_described
+from distilrank.letor import MISSING
 from distilrank.student import Student
 
 
@@ -38,7 +39,7 @@ class OpenVinoEngine(Engine):
         }
         compiled = openvino.Core().compile_model(_graph(model, batch), "CPU", settings)
         self._features, self._batch = model.n_features, batch
-        self._version = openvino.__version__
+        self._version, self._scaler = openvino.__version__, scaler_described(model)
         self._precision = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         self._request = compiled.create_infer_request()
         self._tensor = openvino.Tensor
@@ -61,8 +62,7 @@ class OpenVinoEngine(Engine):
         return {
             "openvino": self._version,
             "inference_precision": self._precision,
-            "scaler": "folded into the first layer",
-        }
+        } | self._scaler
 
 
 def _graph(student: Student, batch: int) -> Any:
@@ -73,6 +73,9 @@ def _graph(student: Student, batch: int) -> Any:
     folded = student.folded()
     rows = ops.parameter([batch, student.n_features], np.float32, name="rows")
     current = rows
+    if folded.fill is not None:
+        absent = ops.equal(rows, ops.constant(np.array(MISSING)))
+        current = ops.select(absent, ops.constant(folded.fill[None, :]), rows)
     last = len(folded.weights) - 1
     for layer, (weight, bias) in enumerate(zip(folded.weights, folded.biases, strict=True)):
         product = ops.matmul(current, ops.constant(np.ascontiguousarray(weight)), False, True)

@@ -96,6 +96,18 @@ def test_a_headline_says_when_its_times_were_taken_on_a_busy_machine(tmp_path):
     assert told == [False, True]
 
 
+def test_missing_values_are_told_where_there_are_any(tmp_path):
+    tables, summary = made(tmp_path, Results(tmp_path / "results", ("toy", "other"), queries=12))
+    data = pd.read_csv(tables / "data.csv").set_index("dataset")
+    assert data.loc["other", "missing"].fillna(0).tolist() == [0.25, 0, 0.25]
+    assert data.loc["toy", "missing"].isna().all()
+    split = data.loc["other"].set_index("split")["documents"]
+    share = 100 * 0.25 * (split["train"] + split["test"]) / split.sum()
+    other, toy = summary["datasets"]
+    assert toy["missing"] == ""
+    assert other["missing"].startswith(f"{share:.0f} % of values missing: forests take")
+
+
 def test_several_data_sets_folds_and_seeds(tmp_path):
     results = Results(tmp_path / "results", ("toy", "other"), queries=8, folds=(1, 2), seeds=(1, 2))
     folder, summary = made(tmp_path, results)

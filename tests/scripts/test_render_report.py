@@ -163,6 +163,8 @@ def test_several_data_sets_have_a_part_each_in_every_section(tmp_path):
     assert found.sections == SECTIONS
     assert len(found.ids) == len(set(found.ids))
     assert page.count("<h3>First</h3>") == page.count("<h3>Second</h3>") > 8
+    # Only the second has missing values: one sentence, one column.
+    assert page.count(" % of values missing: ") == page.count("Missing values") == 1
 
 
 def test_the_same_input_gives_the_same_page(page_path, page, tmp_path):

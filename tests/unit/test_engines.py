@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from distilrank.engines.dense import Fetch, Transpose
 from distilrank.engines.libxsmm import _CODE_LIMIT, LibxsmmCsr, _row_blocks
 from distilrank.engines.ydf_forest import smallest_float32_above
 from distilrank.forest import Forest, Tree
+from distilrank.letor import MISSING
 from distilrank.student import Student
 
 FORESTS = [name for name in engine_names() if make_engine(name).kind == "forest"]
@@ -117,6 +119,42 @@ def test_a_second_call_does_not_remember_the_first(loaded_networks, network, row
         engine.score(rows[:7])
         other = engine.score(rows[7:14]).copy()
         np.testing.assert_allclose(other, network.predict(rows[7:14]), rtol=1e-3, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def filling(network):
+    return replace(network, fill=network.mean.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def holey_rows(rows):
+    absent = np.random.default_rng(5).random(rows.shape) < 0.3
+    return np.where(absent, MISSING, rows)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 16])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network_engines_fill_in_missing_values(name, batch, filling, holey_rows):
+    engine = ready(name, filling, batch)
+    given = holey_rows.copy()
+    expected = filling.predict(given)
+    error = np.abs(score(engine, given, batch) - expected).max() / expected.std()
+    assert error < TOLERANCES[engine.precision]
+    assert "mean" in engine.describe()["missing"]
+    assert np.array_equal(given, holey_rows), "the caller's rows stay"
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_engines_of_a_network_without_a_fill_say_nothing_of_it(name, network):
+    assert "missing" not in ready(name, network, 4).describe()
+
+
+@pytest.mark.parametrize("name", FORESTS)
+def test_forest_engines_take_missing_values_for_large_numbers(name, fold, holey_rows):
+    forest = load_model(fold.model)
+    engine = ready(name, forest, 16)
+    expected = forest.predict(np.where(holey_rows == MISSING, np.finfo(np.float64).max, holey_rows))
+    np.testing.assert_allclose(score(engine, holey_rows, 16), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if make_engine(name).sparse])

@@ -9,7 +9,7 @@ import tiny
 from scipy.stats import ks_2samp, spearmanr
 
 from distilrank.generate import Generator, Sample, write_archive
-from distilrank.letor import SPLITS, Dataset, parse_letor
+from distilrank.letor import MISSING, SPLITS, Dataset, parse_letor
 from distilrank.metrics import per_query
 
 COUNT, RATIO, IDF, LENGTH, NEGATIVE, SPARSE, FEW, FIXED, SIGNED, BINARY, LONG = range(11)
@@ -230,12 +230,19 @@ def test_a_sample_of_one_query_is_refused(real):
         Sample([real.select(np.array([0]))])
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, np.finfo(np.float32).max])
-def test_a_sample_with_a_missing_value_is_refused(real, value):
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (np.nan, "a feature of 1e9 or more"),
+        (np.inf, "a feature of 1e9 or more"),
+        (MISSING, "1 values of the sample are missing, .* under generate.from"),
+    ],
+)
+def test_a_sample_with_a_value_that_cannot_be_drawn_is_refused(real, value, sentence):
     features = real.features.copy()
     features[3, RATIO] = value
     broken = Dataset(features, real.labels, real.offsets, real.qids)
-    with pytest.raises(ValueError, match="a feature of 1e9 or more, or a missing one"):
+    with pytest.raises(ValueError, match=sentence):
         Sample([broken])
 
 

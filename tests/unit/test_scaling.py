@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distilrank.scaling import fit_zscore
+from distilrank.letor import MISSING
+from distilrank.scaling import fit_zscore, present_range
 
 
 def slow(column: np.ndarray) -> tuple[float, float]:
@@ -68,3 +69,44 @@ def test_a_mapped_file_is_read_as_an_array_is(fold):
     mapped = np.load(fold.data["train"] / "features.npy", mmap_mode="r")
     for one, other in zip(fit_zscore(mapped), fit_zscore(np.array(mapped)), strict=True):
         assert one.tolist() == other.tolist()
+
+
+@pytest.fixture
+def with_missing():
+    """More than one block; by column: some missing, only in the last block, none, all."""
+    count = 65536 + 1000
+    features = np.random.default_rng(0).normal(3, 2, (count, 4)).astype(np.float32)
+    features[::3, 0] = MISSING
+    features[-10:, 1] = MISSING
+    features[:, 3] = MISSING
+    return features
+
+
+def test_missing_values_are_left_out_of_the_z_score(with_missing):
+    mean, scale = fit_zscore(with_missing)
+    for column in range(3):
+        values = with_missing[:, column]
+        expected = slow(values[values != MISSING])
+        assert (mean[column], scale[column]) == pytest.approx(expected, rel=1e-12)
+    assert (mean[3], scale[3]) == (0.0, 1.0)
+
+
+def test_a_feature_of_one_value_and_missing_ones_is_constant():
+    features = np.array([[7], [MISSING], [7]], np.float32)
+    assert [part.tolist() for part in fit_zscore(features)] == [[7.0], [1.0]]
+
+
+def test_missing_values_are_left_out_of_the_range(with_missing):
+    low, high = present_range(with_missing)
+    assert low.dtype == high.dtype == np.float32
+    for column in range(3):
+        values = with_missing[:, column]
+        values = values[values != MISSING].tolist()
+        assert (low[column], high[column]) == (min(values), max(values))
+    assert (low[3], high[3]) == (0, 0)
+
+
+def test_a_range_below_zero_and_a_single_document():
+    features = np.array([[-3, MISSING], [-2, 5], [MISSING, MISSING]], np.float32)
+    assert [part.tolist() for part in present_range(features)] == [[-3, 5], [-2, 5]]
+    assert [part.tolist() for part in present_range(features[:1])] == [[-3, 0], [-3, 0]]

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from tiny import FEATURES, random_student
 
-from distilrank.student import FORMAT, Student
+from distilrank.letor import MISSING
+from distilrank.student import FORMAT, FORMAT_WITH_FILL, Student
 
 HEADER = {"format": FORMAT, "activation": "relu6", "meta": "{}"}
 
@@ -132,6 +134,8 @@ def parts(student: Student) -> dict:
         (lambda p: p.update(weights=tuple(w.T for w in p["weights"])), "do not chain"),
         (lambda p: p.update(biases=p["biases"][:2]), "one bias for each of its outputs"),
         (lambda p: p.update(biases=p["biases"][::-1]), "one bias for each of its outputs"),
+        (lambda p: p.update(fill=np.zeros(7, "f4")), "one value to fill in for each feature"),
+        (lambda p: p.update(fill=np.full(8, np.inf, "f4")), "is NaN or infinite"),
         (lambda p: p.update(scale=np.ones(7)), "one positive scale for each feature"),
         (lambda p: p.update(scale=np.zeros(8)), "one positive scale for each feature"),
         (lambda p: p.update(scale=np.full(8, np.nan)), "one positive scale for each feature"),
@@ -146,6 +150,43 @@ def test_parts_that_make_no_network_are_refused(change, sentence):
     change(found)
     with pytest.raises(ValueError, match=re.escape(sentence)):
         Student(**found)
+
+
+def filling(student: Student) -> Student:
+    return replace(student, fill=student.mean.astype(np.float32))
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_a_missing_value_scores_as_the_mean_in_its_place(fold):
+    student = filling(random_student(np.random.default_rng(1)))
+    rows = rows_for(2)
+    absent = np.random.default_rng(3).random(rows.shape) < 0.3
+    scored = student.folded() if fold else student
+    whole = scored.predict(np.where(absent, student.mean.astype(np.float32), rows))
+    assert scored.predict(np.where(absent, MISSING, rows)).tolist() == whole.tolist()
+    # Widened rows too: what is missing is told by its value.
+    wide = np.where(absent, float(MISSING), rows.astype(np.float64))
+    assert scored.predict(wide).tolist() == whole.tolist()
+
+
+def test_without_a_fill_missing_values_are_refused():
+    rows = rows_for(0)
+    rows[4, 2] = MISSING
+    with pytest.raises(ValueError, match=r"feature 3 of row 4 is missing.*had no missing value"):
+        random_student(np.random.default_rng(0)).predict(rows)
+
+
+def test_a_fill_is_saved_under_a_format_that_older_readers_refuse(tmp_path):
+    plain = random_student(np.random.default_rng(0), **META)
+    student, path = filling(plain), tmp_path / "filling.safetensors"
+    student.save(path)
+    loaded = Student.load(path)
+    assert loaded.fill.tolist() == student.fill.tolist() and loaded.fill.dtype == np.float32
+    size = int.from_bytes(path.read_bytes()[:8], "little")
+    header = json.loads(path.read_bytes()[8 : 8 + size])["__metadata__"]
+    assert header["format"] == FORMAT_WITH_FILL != FORMAT
+    plain.save(path)
+    assert Student.load(path).fill is None
 
 
 META = {"dataset": "tiny", "fold": 1, "seed": 3, "sparsity": 0.95, "note": 'größer "than" 1\n'}
@@ -236,6 +277,8 @@ def test_a_garbled_file_is_a_network_or_refused(saved, data):
     ("header", "tensors", "sentence"),
     [
         ({"format": "other-1"}, {}, f"has format 'other-1', expected '{FORMAT}' with relu6"),
+        ({"format": FORMAT_WITH_FILL}, {}, f"expected '{FORMAT}' with relu6"),
+        ({}, {"fill": np.zeros(3, np.float32)}, f"expected '{FORMAT_WITH_FILL}' with relu6"),
         ({"activation": "relu"}, {}, f"expected '{FORMAT}' with relu6"),
         ({"meta": "{"}, {}, "is not a student: Expecting property name"),
         ({"meta": "[1]"}, {}, "is not a student: its meta is no JSON object"),

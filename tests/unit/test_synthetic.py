@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tiny import random_forest, random_student
 
 from distilrank.forest import Forest, Tree
+from distilrank.letor import MISSING
 from distilrank.synthetic import Midpoints
 
 
@@ -34,11 +35,11 @@ def test_midpoints_of_a_hand_made_forest():
     assert sets_of(midpoints) == [
         [(0 + 1) / 2, (1 + 4) / 2, (4 + 10) / 2],  # min, thresholds 1 and 4, max
         [(-1 + 3) / 2],  # never asked: between min and max
-        [(1 + 2) / 2, (2 + 3) / 2, (3 + 9) / 2],  # thresholds beyond the data count too
+        [(2 + 3) / 2],  # thresholds beyond the data leave no midpoint
         [7.0],  # constant
     ]
     assert midpoints.values.dtype == np.float32
-    assert midpoints.offsets.tolist() == [0, 3, 4, 7, 8]
+    assert midpoints.offsets.tolist() == [0, 3, 4, 5, 6]
 
 
 @given(seed=st.integers(0, 2**32))
@@ -50,6 +51,7 @@ def test_midpoints_are_what_the_formula_says(seed):
     for feature in range(4):
         splits = [pair for t in forest.trees for pair in zip(t.feature, t.threshold, strict=True)]
         asked = {threshold for column, threshold in splits if column == feature}
+        asked = {threshold for threshold in asked if low[feature] <= threshold <= high[feature]}
         points = sorted(asked | {low[feature], high[feature]})
         between = [(a + b) / 2 for a, b in pairwise(points)]
         expected.append(between or points)
@@ -65,6 +67,14 @@ def test_the_largest_numbers_do_not_overflow():
     assert abs(first - (float(low[0]) + 3.3e38) / 2) <= step
     assert abs(second - (3.3e38 + float(high[0])) / 2) <= step
     assert balanced == 0.0
+
+
+def test_no_midpoint_lies_beside_the_threshold_of_missing_values():
+    """LightGBM puts it half-way from the largest value to the largest float32."""
+    beside = (10.0 + float(MISSING)) / 2
+    forest = Forest((chain([(0, 4.0), (0, beside), (1, beside)]),), 2)
+    midpoints = Midpoints.of(forest, np.array([0, 0.0]), np.array([10, 0.0]))
+    assert sets_of(midpoints) == [[(0 + 4) / 2, (4 + 10) / 2], [0.0]]
 
 
 def test_midpoints_of_other_features_are_refused():
