@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -143,8 +144,9 @@ def _find(archive: Path, path: str, stack: ExitStack) -> BinaryIO:
         entries = [_of_zip(info) for info in zipped.infolist() if not info.is_dir()]
         return cast(BinaryIO, zipped.open(_only(entries, path, archive).info))
     if tarfile.is_tarfile(archive):
+        found = archive.stat()
+        entries = _tar_entries(archive, (found.st_mtime_ns, found.st_size))
         tarred = stack.enter_context(tarfile.open(archive))  # noqa: SIM115
-        entries = [_of_tar(info) for info in tarred if not info.isdir()]
         return cast(BinaryIO, tarred.extractfile(_only(entries, path, archive).info))
     raise ValueError(f"{archive} is neither a zip nor a tar archive")
 
@@ -156,6 +158,16 @@ class _Entry:
     name: str
     info: Any
     fault: str | None
+
+
+@lru_cache(maxsize=1)
+def _tar_entries(archive: Path, version: tuple[int, int]) -> list[_Entry]:
+    """A tar has no directory: finding its entries decompresses all of it, so not for each split.
+
+    ``version`` is the file's time and size: another file under the same name is read anew.
+    """
+    with tarfile.open(archive) as opened:
+        return [_of_tar(info) for info in opened if not info.isdir()]
 
 
 def _of_zip(info: zipfile.ZipInfo) -> _Entry:

@@ -65,14 +65,15 @@ def download(
         OSError: if the file cannot be written.
     """
     path = Path(path)
+    partial = _Partial(path)
     said = []
     if path.exists():
         wrong = fault(path, sha256, size)
         if wrong is None:
+            partial.remove()  # somebody lost patience, and put the file there by hand
             return
         said.append(f"{path} itself: {wrong}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _Partial(path)
     try:
         for source in sources:
             try:

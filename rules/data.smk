@@ -19,6 +19,7 @@ rule fetch_dataset:
             for key, value in dataset_of(wildcards).items()
             if key in ("title", "package", "archive", "page", "terms")
         },
+        raw="results/raw/{dataset}/{archive}",
     message:
         "Fetching and checking {wildcards.archive} of {wildcards.dataset}"
     script:

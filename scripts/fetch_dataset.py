@@ -84,5 +84,5 @@ if __name__ == "__main__":
             snakemake.params.dataset,
             snakemake.wildcards.dataset,
             snakemake.output[0],
-            f"results/raw/{snakemake.wildcards.dataset}/{snakemake.wildcards.archive}",
+            snakemake.params.raw,
         )

@@ -25,8 +25,10 @@ def test_a_file_is_fetched(web, tmp_path):
 
 def test_a_file_that_is_there_already_is_kept(web, tmp_path):
     (tmp_path / "data.zip").write_bytes(BODY)
+    (tmp_path / ".data.zip.part").write_bytes(BODY[:10])
     download([web.url("/data.zip")], SHA256, tmp_path / "data.zip")
     assert web.asked == []
+    assert names(tmp_path) == ["data.zip"], "what a download left is of no more use"
 
 
 def test_a_wrong_file_that_is_there_already_is_replaced(web, tmp_path):
