@@ -20,6 +20,7 @@ _GATHERED = 8192
 _MAX_LABEL = 255
 _MAX_QID = 2**63 - 1
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_FLOAT64_MAX = float(np.finfo(np.float64).max)
 # What stands for a missing value in a split's features: Istella's published one is the largest
 # float64, which float32 has not.
 MISSING = np.finfo(np.float32).max
@@ -34,7 +35,8 @@ PROBLEMS = {
     "number": "feature {found}, expected <id>:<number>",
     "range": "feature {found}, expected a finite number within float32",
     "twice": "a feature id stands twice, expected each at most once",
-    "back": "query {found} comes back after other queries; sort the file by query",
+    "back": "query {found} comes back after other queries; sort the file by query, or set "
+    "group_queries: true",
     "long": "it is longer than {longest_line} bytes; is this a LETOR file?",
     "memory": "no memory left",
 }
@@ -229,17 +231,22 @@ def _map(path: Path) -> np.ndarray:
         raise ValueError(f"{path} is not a whole array; delete the folder ({error})") from error
 
 
-def parse_letor(lines: Iterable[bytes], name: str, n_features: int) -> Dataset:
+def parse_letor(
+    lines: Iterable[bytes], name: str, n_features: int, returning: bool = False
+) -> Dataset:
     """Parse ``label qid:Q 1:v 2:v ... # comment`` lines; features that are not named are 0.
+
+    A value that reads as the largest float64 becomes `MISSING`.
 
     Args:
         lines: the lines of one file, with or without line ends.
         name: what messages call the file.
         n_features: the highest feature id, and the width of the arrays.
+        returning: a query may come back after others; the split then has it once for each time.
 
     Raises:
-        ValueError: names the file, the line, what was found and what was expected. A query
-            whose documents do not stand together is an error too.
+        ValueError: names the file, the line, what was found and what was expected. Unless
+            ``returning``, a query whose documents do not stand together is an error too.
     """
     chunks: list[np.ndarray] = []
     labels: list[int] = []
@@ -252,7 +259,7 @@ def parse_letor(lines: Iterable[bytes], name: str, n_features: int) -> Dataset:
         for column, value in features:
             chunks[-1][len(labels) % _CHUNK, column] = value
         if not qids or qid != qids[-1]:
-            if qid in seen:
+            if qid in seen and not returning:
                 raise ValueError(f"{name}, line {number}: {problem('back', qid)}")
             seen.add(qid)
             qids.append(qid)
@@ -317,6 +324,8 @@ def _feature(token: bytes, n_features: int) -> tuple[int, float]:
     # Python alone reads 1_0 as 10.
     if value is None or b"_" in text:
         raise ValueError(problem("number", token))
+    if value == _FLOAT64_MAX:
+        return column - 1, float(MISSING)
     # Also true of NaN, which compares false to everything.
     if not abs(value) <= _FLOAT32_MAX:
         raise ValueError(problem("range", token))

@@ -14,9 +14,11 @@ import numpy as np
 from distilrank.letor import LONGEST_LINE, PROBLEMS, problem
 
 LIBRARY = "libdistilrank.so"
-_ABI = 1
+_ABI = 2
 # Rows are handed out in blocks of about this size, which stays in a processor's cache.
 _BLOCK_BYTES = 1 << 18
+# Which way through the text, of the header's levels: the best that the processor can take.
+_LEVEL = -1
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -69,7 +71,7 @@ def _open(path: str) -> ctypes.CDLL:
         )
     pointer, int64 = ctypes.c_void_p, ctypes.c_int64
     signatures = {
-        "create": (pointer, [int64, int64]),
+        "create": (pointer, [int64, int64, ctypes.c_int32, ctypes.c_int32]),
         "feed": (ctypes.c_int32, [pointer, ctypes.c_char_p, ctypes.c_size_t]),
         "finish": (ctypes.c_int32, [pointer]),
         "rows": (int64, [pointer, int64, pointer, pointer, pointer]),
@@ -87,6 +89,7 @@ def parse_blocks(
     name: str,
     n_features: int,
     library: str | os.PathLike | None = None,
+    returning: bool = False,
 ) -> Iterator[Rows]:
     """Parse a LETOR file that comes in blocks, cut anywhere: as `letor.parse_letor`, as a stream.
 
@@ -95,6 +98,7 @@ def parse_blocks(
         name: what messages call the file.
         n_features: the highest feature id, and the width of the arrays.
         library: the native library; where `find_library` finds it if not given.
+        returning: a query may come back after others.
 
     Yields:
         Features (n, n_features) float32, labels (n,) uint8 and each document's query id (n,)
@@ -105,7 +109,7 @@ def parse_blocks(
         OSError: if the native library is missing.
     """
     native = load(library)
-    parser = native.distilrank_letor_create(n_features, LONGEST_LINE)
+    parser = native.distilrank_letor_create(n_features, LONGEST_LINE, returning, _LEVEL)
     if not parser:
         raise MemoryError("no memory left for a parser")
     count = max(1, _BLOCK_BYTES // (4 * n_features))

@@ -1,5 +1,5 @@
-// Fuzzes the LETOR parser: the fast paths on text cut anywhere against the general path on the
-// whole text. docs/native.md has the commands. With clang it is a libFuzzer target; with another
+// Fuzzes the LETOR parser: every fast path that this processor can take, on text cut anywhere,
+// against the general path on the whole text. docs/native.md has the commands. With clang it is a libFuzzer target; with another
 // compiler a plain program that mutates lines by itself: fuzz_letor [seconds] [seed].
 #include <algorithm>
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace {
 
-constexpr int64_t kLongestLine = 300;
+constexpr int64_t kLongestLine = 400;
 
 struct Outcome {
     std::vector<float> features;
@@ -24,20 +24,21 @@ struct Outcome {
 };
 
 // Parse in blocks and capacities that `cuts` chooses, in one block where it is empty.
-Outcome parse(const std::string &text, int64_t n_features, const std::string &cuts, bool fast) {
-    distilrank::LetorParser parser(n_features, kLongestLine);
-    parser.fast = fast;
+Outcome parse(const std::string &text, int64_t n_features, bool returning, const std::string &cuts,
+              int32_t level) {
+    distilrank::LetorParser parser(n_features, kLongestLine, returning, level);
     Outcome found{};
     size_t at = 0, turn = 0;
     const auto next = [&](size_t most) {
         return cuts.empty() ? most : static_cast<uint8_t>(cuts[turn++ % cuts.size()]) % most;
     };
+    std::vector<char> block;
     for (bool more = true; more;) {
         if (at < text.size()) {
             const size_t size = std::min(text.size() - at, 1 + next(text.size()));
             // A copy of exactly this size lets the address sanitizer see a read beyond it.
-            const std::vector<char> block(text.begin() + static_cast<std::ptrdiff_t>(at),
-                                          text.begin() + static_cast<std::ptrdiff_t>(at + size));
+            block = std::vector<char>(text.begin() + static_cast<std::ptrdiff_t>(at),
+                                      text.begin() + static_cast<std::ptrdiff_t>(at + size));
             parser.feed(block.data(), size);
             at += size;
         } else {
@@ -75,14 +76,18 @@ bool same(const Outcome &a, const Outcome &b) {
 
 } // namespace
 
-// The first byte is the number of features and of the bytes after it that choose the cuts.
+// The first byte is the number of features and whether queries may come back, the second the number
+// of the bytes after it that choose the cuts.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    if (!size) return 0;
-    const int64_t n_features = 1 + data[0] % 16;
-    const size_t cut_bytes = std::min<size_t>(size - 1, data[0] / 16);
-    const auto *start = reinterpret_cast<const char *>(data) + 1;
-    const std::string cuts(start, cut_bytes), text(start + cut_bytes, size - 1 - cut_bytes);
-    if (!same(parse(text, n_features, cuts, true), parse(text, n_features, "", false))) std::abort();
+    if (size < 2) return 0;
+    const int64_t n_features = 1 + data[0] % 32;
+    const bool returning = data[0] & 128;
+    const size_t cut_bytes = std::min<size_t>(size - 2, data[1] % 16);
+    const auto *start = reinterpret_cast<const char *>(data) + 2;
+    const std::string cuts(start, cut_bytes), text(start + cut_bytes, size - 2 - cut_bytes);
+    const Outcome expected = parse(text, n_features, returning, "", DISTILRANK_LETOR_GENERAL);
+    for (int32_t level = DISTILRANK_LETOR_BASE; level <= distilrank::best_level(); ++level)
+        if (!same(parse(text, n_features, returning, cuts, level), expected)) std::abort();
     return 0;
 }
 
@@ -97,16 +102,15 @@ int main(int count, char **arguments) {
     const auto below = [&](uint64_t most) { return random() % most; };
     const char *values[] = {"0",     "1",         "-3",   "0.75000",         "22.076928", "1e-5",
                             "-0.0",  "123456789", ".5",   "0.1234567890123456", "3.5e38", "nan",
-                            "1e400", "1e-400",    "-inf", "5.",              "x",         ""};
+                            "1e400", "1e-400",    "-inf", "5.",              "1.7976931348623157e308", ""};
     const char *ends[] = {"\n", " \n", "\r\n", " # 1:1\n", "", "\n\n"};
     const auto start = std::chrono::steady_clock::now();
     int64_t runs = 0;
     for (; std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() < seconds;
          ++runs) {
-        const uint64_t width = 1 + below(16);
-        std::string input(1, static_cast<char>(width - 1 + 16 * below(16)));
-        for (int k = 0; k < static_cast<uint8_t>(input[0]) / 16; ++k)
-            input.push_back(static_cast<char>(random()));
+        const uint64_t width = 1 + below(32), cuts = below(16);
+        std::string input{static_cast<char>(width - 1 + 128 * below(2)), static_cast<char>(cuts)};
+        for (uint64_t k = 0; k < cuts; ++k) input.push_back(static_cast<char>(random()));
         for (uint64_t line = 0, lines = below(8); line < lines; ++line) {
             input += std::to_string(below(5)) + " qid:" + std::to_string(line / 3);
             for (uint64_t id = 1; id <= width; ++id)

@@ -1,4 +1,4 @@
-// The LETOR parser behind distilrank.h, as a class: letor.cpp and the fuzzer use it.
+// The LETOR parser behind distilrank.h, as a class: letor_c.cpp and the fuzzer use it.
 #pragma once
 
 #include <cstddef>
@@ -8,12 +8,15 @@
 #include <vector>
 
 #include "distilrank.h"
+#include "letor_avx512.hpp"
 
 namespace distilrank {
 
+int32_t best_level();
+
 class LetorParser {
 public:
-    LetorParser(int64_t n_features, int64_t longest_line);
+    LetorParser(int64_t n_features, int64_t longest_line, bool returning, int32_t level);
 
     void feed(const char *bytes, size_t size);
     void finish();
@@ -21,36 +24,51 @@ public:
     distilrank_letor_error error() const;
     void fail(int32_t problem, const char *text, size_t size);
 
-    // The fuzzer turns the fast path off, to compare both.
-    bool fast = true;
-
 private:
+    // Dense lines are parsed so many side by side: where a token ends is known only after its bytes
+    // have been looked at, and a processor fills that wait with the other lines' work.
+    static constexpr int kTogether = 2;
+
     // One document's label and qid; the features go straight to their row.
     struct Document {
         uint8_t label;
         int64_t qid;
     };
-    // What ` id:` looks like as the 8 bytes at its place in the text.
-    struct Prefix {
-        uint64_t text, mask;
-        int64_t length;
-    };
 
+    // letor.cpp: which text is parsed, and what becomes of a line's document.
+    bool next_window();
+    void take(const char *to);
+    void put_back();
+    bool enter_query(int64_t qid);
+
+    // letor_regular.cpp: the fast paths. Each gives the next line's start, or null for what it does
+    // not take, with anything in the rows.
+    void make_prefixes();
     const char *line_end(const char *at) const;
     static const char *regular_head(const char *at, Document &document);
     const char *regular_end(const char *at) const;
-    const char *dense_lines(const char *at, float *rows, Document *documents) const;
+    const char *dense_lines(const char *at, float *rows, Document *documents, int &lines);
+    const char *dense_pair(const char *at, float *rows, Document *documents) const;
     const char *regular_line(const char *at, float *row, Document &document) const;
+
+    // letor_any.cpp: any line. True for a document, false for an empty line or after an error.
     bool any_line(const char *at, const char *end, float *row, Document &document);
     bool feature(const char *at, const char *end, float *row);
-    bool enter_query(int64_t qid);
 
     int64_t n_features_, longest_line_;
-    std::vector<Prefix> prefixes_; // of ids 1, 2, ...; the last one is met by no text
+    bool returning_;
+    int32_t level_;
+    Prefixes prefixes_;
+    std::vector<uint32_t> stops_;
 
-    // kPad bytes, what was fed and not parsed yet, kPad bytes: vectors may be read around a token.
+    // Whole lines to parse now: in the block that was fed, or in text_.
+    const char *begin_, *stop_;
+    // What is left of the block after that, and where it began.
+    const char *block_ = nullptr, *block_end_ = nullptr, *block_start_ = nullptr;
+    // kBefore bytes, the lines at the edges of blocks, kAfter bytes; [rest_, end_) is not parsed and
+    // in no window yet.
     std::vector<char> text_;
-    size_t begin_, stop_, end_; // stop_: after the last whole line
+    size_t rest_, end_;
 
     int64_t line_ = 0;
     std::vector<int64_t> named_in_; // the line that named a feature last

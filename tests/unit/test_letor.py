@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import names
 
-from distilrank.letor import SPLIT_FILES, Dataset, parse_letor
+from distilrank.letor import MISSING, SPLIT_FILES, Dataset, parse_letor
 
 FEATURES = 4
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+FLOAT64_MAX = float(np.finfo(np.float64).max)
 
 
 def parse(text: str, n_features: int = FEATURES) -> Dataset:
@@ -67,6 +68,26 @@ def test_the_largest_numbers_of_float32_are_taken():
 
 
 @pytest.mark.parametrize(
+    "text",
+    # The largest double as %r, %.20e and %f write it, and what is nearer to it than to any other.
+    [repr(FLOAT64_MAX), f"{FLOAT64_MAX:.20e}", f"{FLOAT64_MAX:f}", f"+{int(FLOAT64_MAX)}",
+     "1.7976931348623157E308", "1.79769313486231575e308", "0.17976931348623157e309"],
+)  # fmt: skip
+def test_a_missing_value_becomes_the_largest_float32(text):
+    found = parse(f"0 qid:1 1:{text}\n").features
+    assert found[0, 0] == MISSING == np.float32(FLOAT32_MAX)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [repr(-FLOAT64_MAX), repr(float(np.nextafter(FLOAT64_MAX, 0))), "1.797693134862316e308"],
+)
+def test_what_is_next_to_the_missing_value_is_refused(text):
+    with pytest.raises(ValueError, match="expected a finite number within float32"):
+        parse(f"0 qid:1 1:{text}\n")
+
+
+@pytest.mark.parametrize(
     ("line", "sentence"),
     [
         ("1 qid:7 2:0.5x", "feature '2:0.5x', expected <id>:<number>"),
@@ -106,8 +127,17 @@ def test_a_query_that_comes_back_is_named_by_its_line():
     with pytest.raises(ValueError) as raised:
         parse("0 qid:7 1:1\n\n# between\n1 qid:8 1:1\n2 qid:7 1:1\n")
     assert str(raised.value) == (
-        "train.txt, line 5: query 7 comes back after other queries; sort the file by query"
+        "train.txt, line 5: query 7 comes back after other queries; sort the file by query, or set "
+        "group_queries: true"
     )
+
+
+def test_a_query_may_come_back_where_that_is_asked_for():
+    text = b"0 qid:7 1:1\n1 qid:7 1:2\n2 qid:8 1:3\n3 qid:7 1:4\n"
+    dataset = parse_letor(text.splitlines(), "train.txt", FEATURES, returning=True)
+    assert dataset.qids.tolist() == [7, 8, 7]
+    assert dataset.offsets.tolist() == [0, 2, 3, 4]
+    assert dataset.features[:, 0].tolist() == [1.0, 2.0, 3.0, 4.0]
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n"])

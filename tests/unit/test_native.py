@@ -1,6 +1,8 @@
 """distilrank.native: the native LETOR parser gives what the slow reference gives, to the bit."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +16,11 @@ from distilrank.archives import checked_blocks
 from distilrank.letor import Dataset, SplitWriter, parse_letor
 
 FEATURES = 4
+FLOAT64_MAX = float(np.finfo(np.float64).max)
+
+
+# The header's: the general path alone, what every processor has, AVX-512.
+LEVELS = (0, 1, 2)
 
 
 def next_float(value: float) -> float:
@@ -37,6 +44,8 @@ numbers = st.one_of(
     st.floats().map(repr),
     # Half-way between two neighbours of float32, and next to it.
     st.floats(0, 2.0**100, width=32).map(lambda x: repr((x + next_float(x)) / 2)),
+    # Istella's missing value.
+    st.sampled_from([repr(FLOAT64_MAX), f"{FLOAT64_MAX:f}", repr(-FLOAT64_MAX)]),
     st.sampled_from(["nan", "-NaN", "inf", "+Infinity", "infinit", "nan(1)", "1_0",
                       "0x1", "1e", "."]),
 )  # fmt: skip
@@ -95,16 +104,24 @@ def library(native_library):
     return native_library
 
 
+@contextmanager
+def level(number: int) -> Iterator[None]:
+    """Parse with this of the header's levels; a processor that has not so many takes its best."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "_LEVEL", number)
+        yield
+
+
 def cut(text: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted(place % (len(text) + 1) for place in places), len(text)]
     return [text[a:b] for a, b in pairwise(edges)]
 
 
-def parse(blocks, library, n_features: int = FEATURES) -> Dataset:
+def parse(blocks, library, n_features: int = FEATURES, returning: bool = False) -> Dataset:
     """All that the native parser hands out, as one split."""
     kept = [
         tuple(part.copy() for part in rows)
-        for rows in native.parse_blocks(blocks, "train.txt", n_features, library)
+        for rows in native.parse_blocks(blocks, "train.txt", n_features, library, returning)
     ]
     features, labels, qids = (np.concatenate(parts) for parts in zip(*kept, strict=True))
     starts = np.flatnonzero(np.diff(qids, prepend=qids[0] - 1))
@@ -121,6 +138,7 @@ def outcome(work) -> tuple:
     return tuple((array.dtype, array.shape, array.tobytes()) for array in arrays)
 
 
+@pytest.mark.parametrize("returning", [False, True])
 @given(text=files, places=st.lists(st.integers(0, 10_000), max_size=6))
 @example(text=b"0 qid:1 1:1", places=[])
 @example(text=b"0 qid:1 5:1\n", places=[])
@@ -136,10 +154,14 @@ def outcome(work) -> tuple:
 @example(text=b"0 qid:1 1:3.4028234663852886e+38 2:-3.4028235677973366e+38\n", places=[])
 @example(text=b"0 qid:1 1:123456789012345 2:1234567890123456 3:-12345678901234\n", places=[12])
 @example(text=b"0 qid:1\n0 qid:2\n0 qid:01\n", places=[])
-def test_the_same_arrays_or_the_same_sentence(library, text, places):
-    expected = outcome(lambda: parse_letor(io.BytesIO(text), "train.txt", FEATURES))
-    assert outcome(lambda: parse(cut(text, places), library)) == expected
-    assert outcome(lambda: parse([bytes([byte]) for byte in text], library)) == expected
+@example(text=b"0 qid:1 1:1.7976931348623157e308 2:1e0\n0 qid:2\n0 qid:1\n0 qid:1\n", places=[])
+def test_the_same_arrays_or_the_same_sentence(library, returning, text, places):
+    expected = outcome(lambda: parse_letor(io.BytesIO(text), "train.txt", FEATURES, returning))
+    one_by_one = [bytes([byte]) for byte in text]
+    for number in LEVELS:
+        with level(number):
+            for blocks in (cut(text, places), one_by_one):
+                assert outcome(lambda: parse(blocks, library, FEATURES, returning)) == expected  # noqa: B023
 
 
 @given(st.lists(numbers.filter(lambda text: "_" not in text), min_size=1, max_size=50))
@@ -242,10 +264,11 @@ def test_what_is_no_library_is_named(tmp_path):
 
 
 def test_a_library_of_another_version_is_refused(library, monkeypatch):
-    monkeypatch.setattr(native, "_ABI", 2)
+    found = native._ABI
+    monkeypatch.setattr(native, "_ABI", found + 1)
     native._open.cache_clear()
     try:
-        with pytest.raises(ValueError, match=r"version 1, expected 2; run 'snakemake native'"):
+        with pytest.raises(ValueError, match=f"version {found}, expected {found + 1}; run 'snak"):
             native.load(library)
     finally:
         native._open.cache_clear()
