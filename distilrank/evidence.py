@@ -144,6 +144,7 @@ def data_table(paths: Paths) -> pd.DataFrame:
             named_by_path(path, "data", ("dataset", "fold", "split"))
             | {name: meta[name] for name in ("queries", "documents", "features")}
             | {"missing": _missing_share(meta)}
+            | {"shared": "; ".join(_shared(meta))}
             | {f"label_{grade}": count for grade, count in enumerate(labels)}
         )
     table = pd.DataFrame(lines)
@@ -157,6 +158,10 @@ def data_table(paths: Paths) -> pd.DataFrame:
         .drop(columns="_rank")
         .reset_index(drop=True)
     )
+
+
+def _shared(meta: Mapping[str, Any]) -> list[str]:
+    return [f"{pair}: {count}" for pair, count in sorted(meta.get("shared_queries", {}).items())]
 
 
 def features_table(qualities: Mapping[Key, Quality], meta: Paths) -> pd.DataFrame:

@@ -197,6 +197,12 @@ def _alerts(tables: Tables, settings: Mapping[str, Any]) -> list[str]:
             f"{_full_name(line, several)}: {100 * line['value']:.1f} % of the pruned weights are "
             f"0, not {100 * line['limit']:.1f} %."
         )
+    shared = tables["data"][tables["data"]["shared"] != ""]
+    for (dataset, fold), part in shared.groupby(["dataset", "fold"]):
+        alerts.append(
+            f"{dataset}, fold {fold}: splits share queries ({part['shared'].iloc[0]}); what is "
+            "tested may have been learnt."
+        )
     return alerts + _timing_alerts(tables["health"], several, settings["drift"])
 
 

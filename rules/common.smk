@@ -83,7 +83,7 @@ def feature_names_of(wildcards):
     if not isinstance(names, str):
         return []
     own = Path(names).expanduser()
-    return str(own) if own.exists() else f"{workflow.basedir}/{names}"
+    return [str(own) if own.exists() else f"{workflow.basedir}/{names}"]
 
 
 def sample_of(split_name):
