@@ -24,7 +24,7 @@ _MUCH = 1 << 20
 _TIMEOUT = (20, 60)
 _BLOCK = 1 << 20
 # How a web page begins, whatever its status and type say; no archive does.
-_PAGE = re.compile(rb"\s*<(!doctype|html|head|body|\?xml)", re.IGNORECASE)
+_PAGE = re.compile(rb"\s*<(!doctype|!--|html|head|body|\?xml)", re.IGNORECASE)
 _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError)
 
 
@@ -138,6 +138,8 @@ class _Partial:
         self._note.unlink(missing_ok=True)
 
     def become(self, path: Path) -> None:
+        with self.file.open("rb") as written:
+            os.fsync(written.fileno())  # a crash leaves the part or the whole
         self.file.replace(path)
         self._note.unlink(missing_ok=True)
 
@@ -163,14 +165,15 @@ def _fetch(source: str, sha256: str, partial: _Partial, size: int | None) -> Non
 
 def _transfer(source: str, partial: _Partial, size: int | None) -> str:
     """Ask until all has come; a server that has begun to serve is asked again after a break."""
-    failures, begun = 0, False
+    failures, begun, most = 0, False, partial.size
     while True:
-        before = partial.size
         try:
             return _ask(source, partial, size)
         except _BROKEN:
-            begun = begun or partial.size > before
-            failures = 1 if partial.size - before >= _MUCH else failures + 1
+            # Compared with the most that ever came: a server may also start over each time.
+            begun = begun or partial.size > most
+            failures = 1 if partial.size - most >= _MUCH else failures + 1
+            most = max(most, partial.size)
             if not begun or failures > len(WAITS):
                 raise
             time.sleep(WAITS[failures - 1])

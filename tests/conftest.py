@@ -3,7 +3,6 @@
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import lightgbm
@@ -13,7 +12,7 @@ import pytest
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
 import tiny  # noqa: E402 - found through the path set above
-from served import Web, WebHandler  # noqa: E402
+from served import Web, WebHandler, WebServer  # noqa: E402
 
 from distilrank.letor import Dataset  # noqa: E402
 from scripts.build_native import build_native  # noqa: E402
@@ -53,7 +52,7 @@ def native_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def web() -> Iterator[Web]:
     """A fresh `Web` on a free port of 127.0.0.1; an unknown path is a 404."""
     handler = type("Handler", (WebHandler,), {})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with WebServer(("127.0.0.1", 0), handler) as server:
         handler.served = Web(f"http://127.0.0.1:{server.server_port}")
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield handler.served

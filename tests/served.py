@@ -1,7 +1,7 @@
 """A web server on this machine that can misbehave as real ones do."""
 
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @dataclass
@@ -81,3 +81,8 @@ class WebHandler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+class WebServer(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """A client that leaves in the middle is what some tests are about."""

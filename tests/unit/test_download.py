@@ -169,6 +169,14 @@ def test_a_server_that_ignores_ranges_starts_over(web, tmp_path, waited):
     assert web.ranges == [None, "bytes=2000000-"]
 
 
+def test_a_server_that_always_starts_over_and_breaks_off_is_given_up(web, tmp_path, waited):
+    """It swings between a little and much: that is no progress."""
+    web.pages["/big"] = Page(BIG, breaks=[2_000_000, 10] * 50, ranges=False)
+    with pytest.raises(ValueError, match="could not be fetched"):
+        download([web.url("/big")], BIG_SHA256, tmp_path / "big.zip")
+    assert waited == [1, 3, 10]
+
+
 def test_a_file_that_changed_on_the_server_starts_over(web, tmp_path, waited):
     (tmp_path / ".big.zip.part").write_bytes(b"old" * 100)
     partial = module._Partial(tmp_path / "big.zip")
