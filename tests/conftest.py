@@ -5,11 +5,16 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import lightgbm
 import pytest
 
 # Scripts and the package import from the repository's root, as in the workflow.
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+
+# How long an example takes is the machine's business: the suite must not fail on a busy one.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 import tiny  # noqa: E402 - found through the path set above
 from served import Web, WebHandler, WebServer  # noqa: E402
