@@ -59,7 +59,6 @@ private:
     bool returning_;
     int32_t level_;
     Prefixes prefixes_;
-    std::vector<uint32_t> stops_;
 
     // Whole lines to parse now: in the block that was fed, or in text_.
     const char *begin_, *stop_;
