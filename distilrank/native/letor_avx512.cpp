@@ -275,7 +275,7 @@ AVX512 const char *dense_values_avx512(const char *at, const char *end, Prefixes
                                        int64_t n_features, float *row) {
     const auto width = static_cast<size_t>(n_features);
     uint32_t *const stops = prefixes.stops.data(), *const again = prefixes.again.data();
-    if (!find_stops(at, end, width + 1, stops)) return nullptr;
+    if (*at != ' ' || !find_stops(at, end, width + 1, stops)) return nullptr;
     size_t left_over = 0;
     for (size_t column = 0; column < width; column += kLanes) {
         const unsigned count = lanes(column, width);

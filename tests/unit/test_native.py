@@ -142,6 +142,7 @@ def outcome(work) -> tuple:
 @settings(deadline=None)
 @given(text=files, places=st.lists(st.integers(0, 10_000), max_size=6))
 @example(text=b"0 qid:1 1:1", places=[])
+@example(text=b"0 qid:1x 1:1 2:1 3:1 4:1\n", places=[])
 @example(text=b"0 qid:1 5:1\n", places=[])
 @example(text=b"0 qid:1 9:1\n", places=[])
 @example(
