@@ -64,8 +64,8 @@ private:
     const char *begin_, *stop_;
     // What is left of the block after that, and where it began.
     const char *block_ = nullptr, *block_end_ = nullptr, *block_start_ = nullptr;
-    // kBefore bytes, the lines at the edges of blocks, kAfter bytes; [rest_, end_) is not parsed and
-    // in no window yet.
+    // kBefore bytes, the lines at the edges of blocks, kAfter bytes; [rest_, end_) is not parsed
+    // and in no window yet.
     std::vector<char> text_;
     size_t rest_, end_;
 

@@ -1,11 +1,11 @@
 // Dense lines by AVX-512, in two steps. First, where tokens end: 64 bytes at a time are compared to
 // a space, and the places of the hits are put one after the other. Second, eight tokens at a time:
-// their bytes are brought to eight lanes of 64 bits by one permutation of the 128 bytes they lie in,
-// checked against the ids, and turned into digits, doubles and floats side by side. What is no
-// short decimal makes its eight tokens go one by one.
+// their bytes are brought to eight lanes of 64 bits by one permutation of the 128 bytes they lie
+// in, checked against the ids, and turned into digits, doubles and floats side by side. Where a
+// value has more than eight digits, or is no short decimal, its eight tokens are read again.
 //
-// The idea of an index of structural bytes: G. Langdale and D. Lemire, Parsing Gigabytes of JSON per
-// Second, 2019.
+// The idea of an index of structural bytes: G. Langdale and D. Lemire, Parsing Gigabytes of JSON
+// per Second, 2019.
 #include "letor_avx512.hpp"
 
 #include <algorithm>
@@ -34,6 +34,8 @@ namespace {
 constexpr int kLanes = 8;
 // The bytes that one permutation reaches.
 constexpr uint32_t kReach = 128;
+// No line goes on for so long; places are numbers of 32 bits.
+constexpr ptrdiff_t kFarthest = 1 << 30;
 
 // Each lane's 16 bytes, most significant digit first: `low` has the last 8 of them.
 struct Words {
@@ -60,9 +62,9 @@ AVX512_INLINE __m512i joined(Words digits) {
     const __m512i fours = _mm512_packus_epi32(low, high);
     const __m512i eights = _mm512_madd_epi16(fours, _mm512_set1_epi32(10000 | 1 << 16));
     const __m512i zero = _mm512_setzero_si512();
-    return _mm512_add_epi64(_mm512_unpacklo_epi32(eights, zero),
-                            _mm512_mul_epu32(_mm512_unpackhi_epi32(eights, zero),
-                                             _mm512_set1_epi64(100000000)));
+    return _mm512_add_epi64(
+        _mm512_unpacklo_epi32(eights, zero),
+        _mm512_mul_epu32(_mm512_unpackhi_epi32(eights, zero), _mm512_set1_epi64(100000000)));
 }
 
 // Eight short decimals: each lane's text is the last `length` of its bytes. Gives their digits, how
@@ -140,15 +142,14 @@ AVX512_INLINE Tokens tokens_at(const char *line, const uint32_t *stops, const Pr
     const char *base = line + stops[0];
     found.text[0] = _mm512_loadu_si512(base);
     found.text[1] = _mm512_loadu_si512(base + 64);
-    const __m512i places = _mm512_sub_epi32(_mm512_loadu_si512(stops),
-                                            _mm512_set1_epi32(static_cast<int>(stops[0])));
+    const __m512i places =
+        _mm512_sub_epi32(_mm512_loadu_si512(stops), _mm512_set1_epi32(static_cast<int>(stops[0])));
     // Byte 4 k of the places to all bytes of lane k, and byte 4 (k + 1).
     const __m512i lane = _mm512_set_epi64(
         0x1c1c1c1c1c1c1c1c, 0x1818181818181818, 0x1414141414141414, 0x1010101010101010,
         0x0c0c0c0c0c0c0c0c, 0x0808080808080808, 0x0404040404040404, 0);
     found.starts = _mm512_permutexvar_epi8(lane, places);
-    found.ends =
-        _mm512_permutexvar_epi8(_mm512_add_epi8(lane, _mm512_set1_epi8(4)), places);
+    found.ends = _mm512_permutexvar_epi8(_mm512_add_epi8(lane, _mm512_set1_epi8(4)), places);
     found.head = eight_at(found.text, found.starts, 0);
     found.other = _mm512_test_epi64_mask(
         _mm512_xor_si512(found.head, _mm512_loadu_si512(&prefixes.text[column])),
@@ -156,10 +157,9 @@ AVX512_INLINE Tokens tokens_at(const char *line, const uint32_t *stops, const Pr
     found.negative = _mm512_testn_epi64_mask(
         _mm512_xor_si512(found.head, _mm512_loadu_si512(&prefixes.minus_text[column])),
         _mm512_loadu_si512(&prefixes.minus_mask[column]));
-    const __m512i size =
-        _mm512_maskz_sub_epi8(0x0101010101010101, found.ends, found.starts);
-    found.bits = _mm512_slli_epi64(
-        _mm512_sub_epi64(size, _mm512_loadu_si512(&prefixes.length[column])), 3);
+    const __m512i size = _mm512_maskz_sub_epi8(0x0101010101010101, found.ends, found.starts);
+    found.bits =
+        _mm512_slli_epi64(_mm512_sub_epi64(size, _mm512_loadu_si512(&prefixes.length[column])), 3);
     return found;
 }
 
@@ -180,8 +180,8 @@ AVX512_INLINE bool short_values(const Tokens &tokens, unsigned count, float *row
     // How many bits follow the last point, which may be another value's.
     const __m512i points = _mm512_movm_epi8(_mm512_cmpeq_epi8_mask(last, _mm512_set1_epi8('.')));
     const __m512i after = _mm512_lzcnt_epi64(points);
-    const __mmask8 has_point = _mm512_mask_cmplt_epu64_mask(
-        _mm512_test_epi64_mask(points, points), after, tokens.bits);
+    const __mmask8 has_point =
+        _mm512_mask_cmplt_epu64_mask(_mm512_test_epi64_mask(points, points), after, tokens.bits);
     // The digits before the point move up over it.
     const __m512i stay = _mm512_sllv_epi64(ones(), _mm512_sub_epi64(all, after));
     constexpr int c_ask_a_else_b = 0xe4;
@@ -196,9 +196,9 @@ AVX512_INLINE bool short_values(const Tokens &tokens, unsigned count, float *row
     const uint64_t bytes = _bzhi_u64(~uint64_t{0}, 8 * count);
     const uint64_t no_digit = _mm512_cmpgt_epu8_mask(digits, _mm512_set1_epi8(9)) & bytes;
     const auto no_length = _mm512_cmpgt_epu64_mask(from, _mm512_set1_epi64(56));
-    const __m512i fours = _mm512_madd_epi16(
-        _mm512_maddubs_epi16(digits, _mm512_set1_epi16(10 | 1 << 8)),
-        _mm512_set1_epi32(100 | 1 << 16));
+    const __m512i fours =
+        _mm512_madd_epi16(_mm512_maddubs_epi16(digits, _mm512_set1_epi16(10 | 1 << 8)),
+                          _mm512_set1_epi32(100 | 1 << 16));
     const __m512i eights = _mm512_add_epi64(_mm512_mul_epu32(fours, _mm512_set1_epi64(10000)),
                                             _mm512_srli_epi64(fours, 32));
     const __m512d power = _mm512_permutexvar_pd(_mm512_maskz_srli_epi64(has_point, after, 3),
@@ -216,17 +216,18 @@ AVX512 __attribute__((noinline)) bool long_values(const char *line, const uint32
     const Words words{eight_at(tokens.text, tokens.ends, kSixteen),
                       eight_at(tokens.text, tokens.ends, kEight)};
     __m512i digits, decimals;
-    const __mmask8 wrong = short_decimals(words, _mm512_srli_epi64(tokens.bits, 3), tokens.negative,
-                                          digits, decimals);
-    const __m512d power = _mm512_permutex2var_pd(_mm512_load_pd(kPowers), decimals,
-                                                 _mm512_load_pd(kPowers + 8));
+    const __mmask8 wrong =
+        short_decimals(words, _mm512_srli_epi64(tokens.bits, 3), tokens.negative, digits, decimals);
+    const __m512d power =
+        _mm512_permutex2var_pd(_mm512_load_pd(kPowers), decimals, _mm512_load_pd(kPowers + 8));
     store(row, wanted, tokens.negative, digits, power);
     return !((wrong | tokens.other) & wanted);
 }
 
 // The same tokens one by one, with any decimal.
-__attribute__((noinline)) bool single_tokens(const char *line, const uint32_t *stops, const Prefixes &prefixes, size_t column,
-                   size_t count, float *row) {
+__attribute__((noinline)) bool single_tokens(const char *line, const uint32_t *stops,
+                                             const Prefixes &prefixes, size_t column, size_t count,
+                                             float *row) {
     for (size_t k = 0; k < count; ++k) {
         const char *at = line + stops[k];
         uint64_t head;
@@ -251,7 +252,8 @@ AVX512_INLINE bool find_stops(const char *line, const char *end, size_t wanted, 
         const __m512i bytes = _mm512_loadu_si512(line + block);
         const uint64_t here = _mm512_cmple_epu8_mask(bytes, _mm512_set1_epi8(' '));
         const __m128i first = _mm512_castsi512_si128(_mm512_maskz_compress_epi8(here, places));
-        _mm512_storeu_si512(stops + count, _mm512_add_epi32(_mm512_cvtepu8_epi32(first),
+        _mm512_storeu_si512(stops + count,
+                            _mm512_add_epi32(_mm512_cvtepu8_epi32(first),
                                              _mm512_set1_epi32(static_cast<int>(block))));
         // A token has at least 4 bytes: more stops than 16 are no regular line.
         const auto added = static_cast<size_t>(_mm_popcnt_u64(here));
@@ -275,6 +277,7 @@ AVX512 const char *dense_values_avx512(const char *at, const char *end, Prefixes
                                        int64_t n_features, float *row) {
     const auto width = static_cast<size_t>(n_features);
     uint32_t *const stops = prefixes.stops.data(), *const again = prefixes.again.data();
+    end = at + std::min(end - at, kFarthest);
     if (*at != ' ' || !find_stops(at, end, width + 1, stops)) return nullptr;
     size_t left_over = 0;
     for (size_t column = 0; column < width; column += kLanes) {
@@ -289,7 +292,8 @@ AVX512 const char *dense_values_avx512(const char *at, const char *end, Prefixes
         const size_t column = again[k];
         const unsigned count = lanes(column, width);
         const bool near = stops[column + count] - stops[column] <= kReach;
-        if (near && long_values(at, stops + column, prefixes, column, count, row + column)) continue;
+        if (near && long_values(at, stops + column, prefixes, column, count, row + column))
+            continue;
         if (!single_tokens(at, stops + column, prefixes, column, count, row)) return nullptr;
     }
     return at + stops[width];

@@ -83,7 +83,8 @@ const char *LetorParser::dense_pair(const char *at, float *rows, Document *docum
         for (int k = 0; k < kTogether; ++k) {
             places[k] += prefixes_.length[id];
             float &value = rows[k * n_features_ + column];
-            if (!short_decimal(places[k], value) && !other_decimal(places[k], value)) return nullptr;
+            if (!short_decimal(places[k], value) && !other_decimal(places[k], value))
+                return nullptr;
         }
     }
     for (const char *place : places)
