@@ -1,7 +1,7 @@
 /* The C interface of libdistilrank. distilrank/native.py is its one binding.
  *
- * No function throws, prints or keeps a pointer that it was handed; but see distilrank_letor_feed. Objects are used by one thread
- * at a time; different objects by different threads freely.
+ * No function throws, prints or keeps a pointer that it was handed, except distilrank_letor_feed.
+ * Objects are used by one thread at a time; different objects by different threads freely.
  */
 #ifndef DISTILRANK_H
 #define DISTILRANK_H
@@ -32,7 +32,8 @@ DISTILRANK_API int32_t distilrank_abi(void);
  * A line is `label qid:Q id:value id:value ... # comment`. Features that are not named are 0.
  * Values are rounded to the nearest double and that to the nearest float, as Python's float() and
  * NumPy do; what reads as the largest double, Istella's missing value, becomes the largest float.
- * Memory: what was fed and not handed out yet, one unfinished line of it at least.
+ * Memory: the lines at the edges of what was fed, the rest is parsed where it lies; and the ids of
+ * the queries.
  */
 typedef struct distilrank_letor distilrank_letor;
 
@@ -83,8 +84,8 @@ DISTILRANK_API int32_t distilrank_letor_feed(distilrank_letor *, const char *byt
 DISTILRANK_API int32_t distilrank_letor_finish(distilrank_letor *);
 
 /* Write the next at most `capacity` documents: features (capacity, n_features) row after row,
- * labels and qids (capacity). Gives how many; 0 where more bytes are needed, and only then; -1 on an
- * error, which stays. */
+ * labels and qids (capacity). Gives how many; 0 where more bytes are needed, and only then; -1 on
+ * an error, which stays. */
 DISTILRANK_API int64_t distilrank_letor_rows(distilrank_letor *, int64_t capacity, float *features,
                                              uint8_t *labels, int64_t *qids);
 

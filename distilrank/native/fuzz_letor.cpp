@@ -1,6 +1,7 @@
 // Fuzzes the LETOR parser: every fast path that this processor can take, on text cut anywhere,
-// against the general path on the whole text. docs/native.md has the commands. With clang it is a libFuzzer target; with another
-// compiler a plain program that mutates lines by itself: fuzz_letor [seconds] [seed].
+// against the general path on the whole text. docs/native.md has the commands. With clang it is a
+// libFuzzer target; with another compiler a plain program that mutates lines by itself:
+// fuzz_letor [seconds] [seed].
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -100,13 +101,29 @@ int main(int count, char **arguments) {
     const double seconds = count > 1 ? std::atof(arguments[1]) : 60;
     std::mt19937_64 random(count > 2 ? std::strtoull(arguments[2], nullptr, 10) : 1);
     const auto below = [&](uint64_t most) { return random() % most; };
-    const char *values[] = {"0",     "1",         "-3",   "0.75000",         "22.076928", "1e-5",
-                            "-0.0",  "123456789", ".5",   "0.1234567890123456", "3.5e38", "nan",
-                            "1e400", "1e-400",    "-inf", "5.",              "1.7976931348623157e308", ""};
+    const char *values[] = {"0",
+                            "1",
+                            "-3",
+                            "0.75000",
+                            "22.076928",
+                            "1e-5",
+                            "-0.0",
+                            "123456789",
+                            ".5",
+                            "0.1234567890123456",
+                            "3.5e38",
+                            "nan",
+                            "1e400",
+                            "1e-400",
+                            "-inf",
+                            "5.",
+                            "1.7976931348623157e308",
+                            ""};
     const char *ends[] = {"\n", " \n", "\r\n", " # 1:1\n", "", "\n\n"};
     const auto start = std::chrono::steady_clock::now();
     int64_t runs = 0;
-    for (; std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() < seconds;
+    for (;
+         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() < seconds;
          ++runs) {
         const uint64_t width = 1 + below(32), cuts = below(16);
         std::string input{static_cast<char>(width - 1 + 128 * below(2)), static_cast<char>(cuts)};
@@ -114,7 +131,8 @@ int main(int count, char **arguments) {
         for (uint64_t line = 0, lines = below(8); line < lines; ++line) {
             input += std::to_string(below(5)) + " qid:" + std::to_string(line / 3);
             for (uint64_t id = 1; id <= width; ++id)
-                if (below(20)) input += " " + std::to_string(id) + ":" + values[below(below(3) ? 6 : 18)];
+                if (below(20))
+                    input += " " + std::to_string(id) + ":" + values[below(below(3) ? 6 : 18)];
             input += ends[below(6)];
         }
         for (uint64_t k = input.size() > 1 ? below(4) : 0; k > 0; --k)

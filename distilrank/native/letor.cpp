@@ -2,8 +2,8 @@
 // paths (letor_regular.cpp), which take only what published files look like; whatever they do not
 // take goes to the general path (letor_any.cpp), which also says what is wrong.
 //
-// A block is parsed where it lies. Only the lines at its edges are copied: those cut by an edge, and
-// those so near to it that a vector around a token would reach beyond the block.
+// A block is parsed where it lies. Only the lines at its edges are copied: those cut by an edge,
+// and those so near to it that a vector around a token would reach beyond the block.
 #include "letor.hpp"
 
 #include <algorithm>
@@ -149,7 +149,7 @@ int64_t LetorParser::rows(int64_t capacity, float *features, uint8_t *labels, in
         begin_ = next;
         if (found) keep(documents[0]);
     }
-    if (!problem_ && count < capacity && static_cast<int64_t>(end_ - rest_) > longest_line_) {
+    if (!problem_ && count<capacity &&static_cast<int64_t>(end_ - rest_)> longest_line_) {
         ++line_;
         fail(DISTILRANK_LETOR_LONG, nullptr, 0);
     }

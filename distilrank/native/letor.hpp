@@ -59,14 +59,13 @@ private:
     bool returning_;
     int32_t level_;
     Prefixes prefixes_;
-    std::vector<uint32_t> stops_;
 
     // Whole lines to parse now: in the block that was fed, or in text_.
     const char *begin_, *stop_;
     // What is left of the block after that, and where it began.
     const char *block_ = nullptr, *block_end_ = nullptr, *block_start_ = nullptr;
-    // kBefore bytes, the lines at the edges of blocks, kAfter bytes; [rest_, end_) is not parsed and
-    // in no window yet.
+    // kBefore bytes, the lines at the edges of blocks, kAfter bytes; [rest_, end_) is not parsed
+    // and in no window yet.
     std::vector<char> text_;
     size_t rest_, end_;
 

@@ -9,8 +9,7 @@ struct distilrank_letor {
 
 namespace {
 
-template <typename Result, typename Work>
-Result guarded(distilrank_letor *letor, Work work) {
+template <typename Result, typename Work> Result guarded(distilrank_letor *letor, Work work) {
     try {
         return work(letor->parser);
     } catch (const std::exception &) {
@@ -50,9 +49,8 @@ int32_t distilrank_letor_finish(distilrank_letor *letor) {
 
 int64_t distilrank_letor_rows(distilrank_letor *letor, int64_t capacity, float *features,
                               uint8_t *labels, int64_t *qids) {
-    return guarded<int64_t>(letor, [&](auto &parser) {
-        return parser.rows(capacity, features, labels, qids);
-    });
+    return guarded<int64_t>(
+        letor, [&](auto &parser) { return parser.rows(capacity, features, labels, qids); });
 }
 
 distilrank_letor_error distilrank_letor_problem_of(const distilrank_letor *letor) {

@@ -26,7 +26,8 @@ bool is_large(const char *at, const char *end) {
         const bool negative = exponent[1] == '-';
         const char *from = exponent + 1 + (negative || exponent[1] == '+');
         int64_t power = 0;
-        for (; from != end && power < (int64_t{1} << 40); ++from) power = power * 10 + (*from - '0');
+        for (; from != end && power < (int64_t{1} << 40); ++from)
+            power = power * 10 + (*from - '0');
         place += negative ? -power : power;
     }
     return place > 0;

@@ -22,16 +22,9 @@ inline uint64_t eight_bytes(const char *at) {
 
 void LetorParser::make_prefixes() {
     for (int64_t id = 1; id <= std::min(n_features_, kPrefixes); ++id) {
-        const std::string shown = " " + std::to_string(id) + ":";
-        uint64_t text = 0, mask = 0;
-        std::memcpy(&text, shown.data(), shown.size());
-        std::memset(&mask, 255, shown.size());
-        prefixes_.add(text, mask, shown.size());
+        prefixes_.add(" " + std::to_string(id) + ":");
     }
-    // No text has it.
-    prefixes_.add(1, 0, 0);
-    stops_.resize(prefixes_.text.size() + kStopsBeyond);
-    while (prefixes_.text.size() % 8) prefixes_.add(1, 0, 0);
+    prefixes_.close();
 }
 
 const char *LetorParser::line_end(const char *at) const {
@@ -67,7 +60,7 @@ const char *LetorParser::dense_lines(const char *at, float *rows, Document *docu
         return lines == kTogether ? dense_pair(at, rows, documents) : nullptr;
     lines = 1;
     const char *place = regular_head(at, *documents);
-    if (place) place = dense_values_avx512(place, prefixes_, n_features_, stops_.data(), rows);
+    if (place) place = dense_values_avx512(place, stop_, prefixes_, n_features_, rows);
     if (place) place = regular_end(place);
     return place && place - at - 1 <= longest_line_ ? place : nullptr;
 }
@@ -90,7 +83,8 @@ const char *LetorParser::dense_pair(const char *at, float *rows, Document *docum
         for (int k = 0; k < kTogether; ++k) {
             places[k] += prefixes_.length[id];
             float &value = rows[k * n_features_ + column];
-            if (!short_decimal(places[k], value) && !other_decimal(places[k], value)) return nullptr;
+            if (!short_decimal(places[k], value) && !other_decimal(places[k], value))
+                return nullptr;
         }
     }
     for (const char *place : places)

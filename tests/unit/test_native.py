@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from distilrank import letor, native
@@ -139,8 +139,10 @@ def outcome(work) -> tuple:
 
 
 @pytest.mark.parametrize("returning", [False, True])
+@settings(deadline=None)
 @given(text=files, places=st.lists(st.integers(0, 10_000), max_size=6))
 @example(text=b"0 qid:1 1:1", places=[])
+@example(text=b"0 qid:1x 1:1 2:1 3:1 4:1\n", places=[])
 @example(text=b"0 qid:1 5:1\n", places=[])
 @example(text=b"0 qid:1 9:1\n", places=[])
 @example(
@@ -162,6 +164,66 @@ def test_the_same_arrays_or_the_same_sentence(library, returning, text, places):
         with level(number):
             for blocks in (cut(text, places), one_by_one):
                 assert outcome(lambda: parse(blocks, library, FEATURES, returning)) == expected  # noqa: B023
+
+
+WIDE = 19
+wide_values = st.one_of(
+    st.sampled_from(["0", "1", "-1", "-0", "0.5", "12345678", "-12345678.", ".12345678"]),
+    st.floats(-1e6, 1e6, width=32).map(repr),
+    # Around the eight digits that go the shortest way, and the fifteen of the next.
+    st.from_regex(r"-?[0-9]{0,9}\.?[0-9]{0,9}", fullmatch=True).filter(lambda t: t.strip("-.")),
+    numbers,
+)
+
+
+@st.composite
+def wide_files(draw) -> bytes:
+    """Lines with every feature in order, as published files have them, now and then broken."""
+    text = b"".join(
+        b"%d qid:%d" % (n % 3, n // 2)
+        + "".join(f" {key}:{draw(wide_values)}" for key in range(1, WIDE + 1)).encode()
+        + draw(ends).encode("latin-1")
+        for n in range(draw(st.integers(1, 4)))
+    )
+    place = draw(st.integers(0, 20 * len(text)))
+    swapped = draw(st.text("0123456789.:-+e# \r\n", max_size=1)).encode()
+    return text if place > len(text) else text[:place] + swapped + text[place + 1 :]
+
+
+@settings(deadline=None)
+@given(text=wide_files(), places=st.lists(st.integers(0, 10_000), max_size=3))
+@example(text=b"0 qid:1" + b"".join(b" %d:.-5" % key for key in range(1, 20)) + b"\n", places=[])
+@example(text=b"0 qid:1" + b"".join(b" %d:1-2" % key for key in range(1, 20)) + b"\n", places=[])
+@example(text=b"0 qid:1" + b"".join(b" %d:1..2" % key for key in range(1, 20)) + b"\n", places=[])
+def test_wide_lines_are_the_references(library, text, places):
+    expected = outcome(lambda: parse_letor(io.BytesIO(text), "train.txt", WIDE))
+    for number in LEVELS:
+        with level(number):
+            assert outcome(lambda: parse(cut(text, places), library, WIDE)) == expected
+
+
+UNUSUAL = (
+    "# a header: 9 qid:x 1:y\n"
+    "\n"
+    "3 qid:1 1:0.1 2:-5 3:7 4:123456.789 5:0 6:0 7:1 8:2.5 9:3\r\n"
+    "0\tqid:1\t2:1e-3\t4:+.5 \r\n"
+    "  1  qid:1  9:1E+2 1:-0  # docid = é ü 1:1\n"
+    "2 qid:2 # nothing named\n"
+    " \t \n"
+    "255 qid:0003 1:1.7976931348623157e308 3:00000000000000000001 #\n"
+    "1 qid:4 1:0 2:0 3:0 4:0 5:0 6:0 7:0 8:0 9:0\n"
+    "1 qid:4 1:0.123456 2:22.076928 3:-7.938103 4:1 5:2 6:3 7:4 8:5 9:123456789.5 \n"
+    "1 qid:5 4:1"
+).encode("latin-1")
+
+
+@pytest.mark.parametrize("number", LEVELS)
+def test_unusual_forms_cut_at_every_byte(library, number):
+    expected = outcome(lambda: parse_letor(io.BytesIO(UNUSUAL), "train.txt", 9))
+    assert len(expected) == 4, expected
+    with level(number):
+        for place in range(len(UNUSUAL) + 1):
+            assert outcome(lambda: parse(cut(UNUSUAL, [place]), library, 9)) == expected, place  # noqa: B023
 
 
 @given(st.lists(numbers.filter(lambda text: "_" not in text), min_size=1, max_size=50))
