@@ -228,7 +228,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         *(count(f"label_{grade}", f"Label {grade}", "docs") for grade in range(5)),
     ),
     "features": (
-        count("feature", "Feature"),
+        Column("Feature", "", lambda row: whole(row["feature"]), numeric=False),
         text("feature_name", "Name"),
         count("splits", "Splits of the forests"),
         share("split_share", "Share of all splits"),
