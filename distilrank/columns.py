@@ -1,5 +1,8 @@
 """Learning-to-rank data from tables with named columns: CSV and Parquet, read as a stream."""
 
+import difflib
+import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +22,10 @@ _ROWS = 1 << 14
 _BLOCK = 1 << 20
 _EMPTY_CELLS = ["", "NA", "null", "NULL"]
 _LARGEST_LABEL = 255
+_SHOWN = 8
+_BAD_VALUE = re.compile(
+    r"In CSV column #(?P<column>\d+): Row #(?P<row>\d+): .*: invalid value '(?P<value>.*)'"
+)
 # Beyond it a float64 no longer holds every whole number.
 _LARGEST_WHOLE = 2**53
 
@@ -51,11 +58,13 @@ class Table:
             found = self._names()
         special = (self._label, self._query)
         self.features = list(columns.get("features", [n for n in found if n not in special]))
+        self._names_in_order = found
         for name in (*special, *self.features):
             if found.count(name) != 1:
+                near = difflib.get_close_matches(name, found, _SHOWN) or found[:_SHOWN]
                 raise ValueError(
                     f"{path} has {found.count(name)} columns named '{name}', expected one; there "
-                    f"are {', '.join(found[:20])}{', ...' if len(found) > 20 else ''}"
+                    f"are {', '.join(near)}{', ...' if len(found) > len(near) else ''}"
                 )
         if not self.features:
             raise ValueError(f"{path} has no feature column beside {special[0]} and {special[1]}")
@@ -84,8 +93,21 @@ class Table:
     def _readable(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self._path} is no UTF-8 text: {error}; save it as UTF-8") from error
         except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
-            raise ValueError(f"{self._path} cannot be read: {error}") from error
+            raise ValueError(self._sentence(str(error))) from error
+
+    def _sentence(self, said: str) -> str:
+        """Arrow's words about a CSV file's value, with the column's name; its other words as is."""
+        value = _BAD_VALUE.search(said)
+        if value is None:
+            return f"{self._path} cannot be read: {said}"
+        name = self._names_in_order[int(value["column"])]
+        return (
+            f"{self._path}, row {value['row']}: column '{name}' holds '{value['value']}', expected "
+            f"a {'whole number' if name == self._query else 'number'}"
+        )
 
     def _names(self) -> list[str]:
         if content_suffix(self._path) == ".parquet":
@@ -127,6 +149,8 @@ class Table:
     def _feature(self, batch: pyarrow.RecordBatch, name: str, done: int) -> np.ndarray:
         column = self._numbers(batch, name).cast(pyarrow.float64(), safe=False)
         values = compute.fill_null(column, float(MISSING)).to_numpy(zero_copy_only=False)
+        # As in LETOR text, the largest float64 stands for a missing value.
+        values = np.where(values == sys.float_info.max, float(MISSING), values)
         # NaN compares false.
         wrong = np.flatnonzero(~(np.abs(values) <= float(MISSING)))
         self._refuse(wrong, values, name, done, "a finite number within float32, or an empty cell")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -73,13 +74,25 @@ class Source:
         """The documents of one file, and the features' names where they are known."""
         largest, grouped = self.dataset.get("largest_file_gb"), self.dataset.get("group_queries")
         if is_table(path):
-            table = Table(self.place, path, self.dataset["columns"], largest)
+            table = Table(self.place, path, self._columns(), largest)
+            if sha256 is not None:
+                with member(self.place, path, largest) as stream:
+                    deque(checked_blocks(stream, sha256, path), maxlen=0)
             rows = table.rows() if grouped else _refuse_returning(table.rows(), path)
             _check_width(
                 self.dataset.get("features"), len(table.features), f"{path} has columns for"
             )
             return rows, list(self.names) or table.features
         return self._letor(path, sha256, largest, bool(grouped)), list(self.names)
+
+    def _columns(self) -> dict[str, Any]:
+        """The named columns; the features are the train file's, in its order, in every file."""
+        columns, files = dict(self.dataset["columns"]), self.dataset["files"]
+        if "features" not in columns and "train" in files:
+            train = files["train"]["path"].replace("{fold}", str(self.fold))
+            largest = self.dataset.get("largest_file_gb")
+            columns["features"] = Table(self.place, train, columns, largest).features
+        return columns
 
     def _letor(
         self, path: str, sha256: str | None, largest: float | None, grouped: bool
@@ -99,15 +112,17 @@ def _check_width(expected: int | None, found: int | None, what: str) -> None:
 def _refuse_returning(rows: Iterator[Rows], path: str) -> Iterator[Rows]:
     """Pass tables' rows on; ``ValueError`` where a query comes back after others."""
     seen: set[int] = set()
-    last = None
+    last, done = None, 1
     for block in rows:
         qids = block[2]
         starts = np.flatnonzero(np.concatenate([[True], qids[1:] != qids[:-1]]))
-        for qid in qids[starts].tolist():
+        for place, qid in zip(starts.tolist(), qids[starts].tolist(), strict=True):
             if qid in seen and qid != last:
-                raise ValueError(f"{path}: {PROBLEMS['back'].format(found=qid)}")
+                sentence = PROBLEMS["back"].format(found=qid)
+                raise ValueError(f"{path}, document {done + place}: {sentence}")
             seen.add(qid)
             last = qid
+        done += len(qids)
         yield block
 
 
@@ -137,8 +152,9 @@ def deal_fold(whole: Path, folder: Path, fold: int, folds: int, seed: int) -> No
     """Write one fold of a cross-validation by query of the split in ``whole``.
 
     The queries are dealt into ``folds`` parts of equal size, give or take one, in an order that
-    the seed decides. Fold ``f`` tests on part ``f``, validates on the next one and trains on the
-    others, so that over all folds each query is tested once and validated on once.
+    the seed decides. Fold ``f`` tests on part ``f``, validates on the one before and trains on the
+    others, as the folds of LETOR and MSLR do: over all folds each query is tested once and
+    validated on once.
 
     Raises:
         ValueError: if there are fewer queries than folds.
@@ -152,7 +168,7 @@ def deal_fold(whole: Path, folder: Path, fold: int, folds: int, seed: int) -> No
     part[np.random.default_rng(seed).permutation(opened.n_queries)] = (
         np.arange(opened.n_queries) % folds
     )
-    test, vali = fold - 1, fold % folds
+    test, vali = fold - 1, (fold - 2) % folds
     chosen = {"train": (part != test) & (part != vali), "vali": part == vali, "test": part == test}
     for split in SPLITS:
         opened.meta["split"] = split

@@ -60,7 +60,7 @@ def parse_fold(
                 draw_vali(
                     unchecked / "whole", unchecked, dataset.get("vali_share", VALI_SHARE), seed
                 )
-        _check_together(unchecked)
+        _warn_of_overlap(unchecked)
         for split in SPLITS:
             (output / split).mkdir(parents=True, exist_ok=True)
             for file in SPLIT_FILES:
@@ -78,17 +78,8 @@ def _feature_names(dataset: dict[str, Any], path: str | Path | None) -> list[str
     return [line for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _check_together(folder: Path) -> None:
-    """Refuse splits of other features than each other; tell of queries in two of them."""
-    meta = {split: read_json(folder / split / "meta.json") for split in SPLITS}
-    for split in SPLITS[1:]:
-        for key in ("features", "feature_names"):
-            if meta[split].get(key) != meta["train"].get(key):
-                raise ValueError(
-                    f"{meta[split]['file']} has other features than {meta['train']['file']}: "
-                    f"{_difference(meta[split].get(key), meta['train'].get(key))}; name the "
-                    "columns that both have in columns: features"
-                )
+def _warn_of_overlap(folder: Path) -> None:
+    """Tell of queries that stand in two splits, on the console, in the log and in ``meta.json``."""
     shared = shared_queries(folder)
     for pair, count in shared.items():
         warning = f"{pair} share {count} query ids: what is tested may have been learnt"
@@ -96,14 +87,8 @@ def _check_together(folder: Path) -> None:
         print(f"warning: {warning}", file=sys.stderr)
     if shared:
         for split in SPLITS:
-            write_json(folder / split / "meta.json", meta[split] | {"shared_queries": shared})
-
-
-def _difference(found: Any, expected: Any) -> str:
-    if isinstance(found, list) and isinstance(expected, list):
-        only = sorted(set(found) ^ set(expected))
-        return f"{', '.join(only[:8])} stand in one alone" if only else "in another order"
-    return f"{found}, expected {expected}"
+            meta = folder / split / "meta.json"
+            write_json(meta, read_json(meta) | {"shared_queries": shared})
 
 
 if __name__ == "__main__":

@@ -207,20 +207,11 @@ def test_tables_become_splits_with_a_fifth_for_vali(parse_fold, tmp_path):
     assert splits["test"].meta["shared_queries"] == {"train and test": 8, "vali and test": 2}
 
 
-@pytest.mark.parametrize(
-    ("test", "sentence"),
-    [
-        (CSV.replace(",b", ",c"), "test.csv has other features than train.csv: b, c stand in one"),
-        (CSV.replace("a,b", "b,a"), "in another order; name the columns that both have"),
-        (CSV.replace(",b", ",b,c").replace(",1\n", ",1,1\n"), "features than train.csv: 3"),
-    ],
-)
-def test_tables_of_other_columns_are_refused(parse_fold, tmp_path, test, sentence):
+def test_a_table_without_a_column_of_the_train_files_is_refused(parse_fold, tmp_path):
     (tmp_path / "train.csv").write_text(CSV)
-    (tmp_path / "test.csv").write_text(test)
-    with pytest.raises(ValueError) as raised:
+    (tmp_path / "test.csv").write_text(CSV.replace(",b", ",c"))
+    with pytest.raises(ValueError, match=r"test\.csv has 0 columns named 'b', expected one"):
         parse_fold(tmp_path, TABLES, "tables", 1, tmp_path / "out")
-    assert sentence in str(raised.value)
     assert not (tmp_path / "out").exists()
 
 

@@ -89,11 +89,11 @@ def test_csv_and_parquet_give_what_was_written(tmp_path_factory, values):
         (",7,1,1", "train.csv, row 3: column 'grade' holds None, expected a whole number"),
         ("1,,1,1", "train.csv, row 3: column 'query' holds None, expected a whole number"),
         ("1,-3,1,1", "train.csv, row 3: column 'query' holds -3, expected"),
-        ("1,x,1,1", "train.csv cannot be read: In CSV column #1: Row #3"),
+        ("1,x,1,1", "train.csv, row 3: column 'query' holds 'x', expected a whole number"),
         ("1,7,nan,1", "train.csv, row 3: column 'age' holds nan, expected a finite number"),
         ("1,7,1,-inf", "train.csv, row 3: column 'length' holds -inf, expected a finite number"),
         ("1,7,1e39,1", "train.csv, row 3: column 'age' holds 1e+39, expected a finite number"),
-        ("1,7,one,1", "train.csv cannot be read: In CSV column #2: Row #3"),
+        ("1,7,one,1", "train.csv, row 3: column 'age' holds 'one', expected a number"),
         ("1,7,1", "train.csv cannot be read: CSV parse error: Expected 4 columns, got 3"),
     ],
 )  # fmt: skip
@@ -146,3 +146,19 @@ def test_a_cut_parquet_file(tmp_path, length):
 def test_a_parquet_file_in_an_archive_is_refused(tmp_path):
     (tmp_path / "data.zip").write_bytes(b"")
     assert "must lie in a folder, not in an archive" in failure(tmp_path / "data.zip", "a.parquet")
+
+
+def test_the_largest_float64_is_missing_as_in_text(tmp_path):
+    (tmp_path / "t.csv").write_text("grade,query,age\n1,7,1.7976931348623157e308\n1,7,2\n")
+    assert read(tmp_path, "t.csv")[0].tolist() == [[float(MISSING)], [2]]
+
+
+def test_a_table_in_latin_1(tmp_path):
+    (tmp_path / "t.csv").write_bytes("grade,query,größe\n1,7,2\n".encode("latin-1"))
+    assert failure(tmp_path, "t.csv").startswith("t.csv is no UTF-8 text")
+
+
+def test_a_misspelt_column_is_told_its_nearest(tmp_path):
+    columns = COLUMNS | {"features": ["lenght"]}
+    (tmp_path / "train.csv").write_text(CSV)
+    assert failure(tmp_path, "train.csv", columns).endswith("expected one; there are length, ...")

@@ -1,5 +1,7 @@
 """distilrank.splits: queries are drawn, dealt and grouped, and no document is lost."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -71,14 +73,14 @@ def test_each_query_is_tested_and_validated_on_once(tmp_path):
     assert Dataset.open(tmp_path / "other" / "test").qids.tolist() != first
 
 
-def test_the_next_part_validates(tmp_path):
-    """LETOR's rotation: what the next fold tests on, this one validates on, round and round."""
+def test_the_part_before_validates(tmp_path):
+    """LETOR's rotation: what one fold tests on, the next one validates on, round and round."""
     whole = write(tmp_path / "all", np.arange(9))
     for fold in (1, 2, 3):
         deal_fold(whole, tmp_path / str(fold), fold, 3, seed=0)
-    for fold, following in ((1, 2), (2, 3), (3, 1)):
+    for fold, before in ((1, 3), (2, 1), (3, 2)):
         vali = Dataset.open(tmp_path / str(fold) / "vali").qids.tolist()
-        assert vali == Dataset.open(tmp_path / str(following) / "test").qids.tolist()
+        assert vali == Dataset.open(tmp_path / str(before) / "test").qids.tolist()
 
 
 def test_fewer_queries_than_folds(tmp_path):
@@ -120,7 +122,7 @@ def test_a_query_that_comes_back_in_a_table(tmp_path):
     (tmp_path / "t.csv").write_text(CSV)
     with pytest.raises(ValueError) as raised:
         Source(tmp_path, TABLE, 1).write("train", tmp_path / "out", {})
-    assert str(raised.value).startswith("t.csv: query 1 comes back after other queries")
+    assert str(raised.value).startswith("t.csv, document 3: query 1 comes back after")
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
@@ -135,3 +137,26 @@ def test_a_wrong_number_of_features(tmp_path, more, names, sentence):
     (tmp_path / "t.csv").write_text(CSV)
     with pytest.raises(ValueError, match=sentence):
         Source(tmp_path, TABLE | more, 1, names).write("train", tmp_path / "out", {})
+
+
+def test_a_tables_checksum_is_checked(tmp_path):
+    (tmp_path / "t.csv").write_text(CSV)
+    right = hashlib.sha256(CSV.encode()).hexdigest()
+    for sha256 in (right, "0" * 64):
+        dataset = TABLE | {"group_queries": True}
+        dataset["files"] = {"train": {"path": "t.csv", "sha256": {1: sha256}}}
+        source = Source(tmp_path, dataset, 1)
+        if sha256 == right:
+            source.write("train", tmp_path / "out", {})
+        else:
+            with pytest.raises(ValueError, match=f"t\\.csv has sha256 {right}, expected 000"):
+                source.write("train", tmp_path / "wrong", {})
+
+
+def test_every_file_has_the_train_files_columns_in_its_order(tmp_path):
+    (tmp_path / "t.csv").write_text("grade,query,a,b\n1,1,0,5\n")
+    (tmp_path / "test.csv").write_text("b,grade,extra,query,a\n7,2,9,1,6\n")
+    dataset = TABLE | {"files": {"train": {"path": "t.csv"}, "test": {"path": "test.csv"}}}
+    Source(tmp_path, dataset, 1).write("test", tmp_path / "out", {})
+    found = Dataset.open(tmp_path / "out")
+    assert found.features.tolist() == [[6, 7]] and found.meta["feature_names"] == ["a", "b"]
