@@ -137,7 +137,8 @@ def rehearse(folder: Path, queries: list[int], documents_per_query: float) -> No
             "sources": [f"{address}/{archive.name}"],
         }  # fmt: skip
         config = config_file(folder, "served", {"archive": source})
-        steps["fetch, resumed once"] = run(folder, config, f"results/archives/served/{archive.name}")
+        checked = f"results/archives/served/{archive.name}"
+        steps["fetch, resumed once"] = run(folder, config, checked)
     meta = [f"results/data/served/fold1/{split}/meta.json" for split in SPLITS]
     steps["archive to arrays"] = run(folder, config, *meta)
     show(folder, archive, steps)
