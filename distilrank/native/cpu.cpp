@@ -32,7 +32,11 @@ distilrank_level best_level() {
     return avx512 ? DISTILRANK_AVX512 : avx2 ? DISTILRANK_AVX2 : DISTILRANK_PORTABLE;
 }
 
+bool has_bf16() { return __builtin_cpu_supports("avx512bf16"); }
+
 #else
+
+bool has_bf16() { return false; }
 
 distilrank_level best_level() { return DISTILRANK_PORTABLE; }
 
@@ -43,6 +47,11 @@ distilrank_level best_level() { return DISTILRANK_PORTABLE; }
 distilrank_level usable_level(distilrank_level most) {
     static const distilrank_level best = best_level();
     return most == DISTILRANK_BEST || most > best ? best : most;
+}
+
+bool has_avx512_bf16() {
+    static const bool has = has_bf16();
+    return has && usable_level(DISTILRANK_BEST) >= DISTILRANK_AVX512;
 }
 
 const char *level_name(distilrank_level level) {

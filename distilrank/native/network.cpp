@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <numeric>
@@ -23,6 +24,10 @@ constexpr int64_t kWidest = 1 << 20, kMostLayers = 1 << 10, kMostWeights = int64
 constexpr double kSparse = 0.3;
 
 [[noreturn]] void refuse(const std::string &sentence) { throw std::invalid_argument(sentence); }
+
+int64_t rounded_up(int64_t value, int64_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
 
 // ---- The model as numbers, in double ----
 
@@ -127,6 +132,10 @@ int64_t non_zeros(const Dense &layer, int64_t output) {
     return layer.inputs - std::count(layer.row(output), layer.row(output) + layer.inputs, 0.0);
 }
 
+bool is_sparse(int64_t count, const Dense &layer) {
+    return static_cast<double>(count) <= kSparse * static_cast<double>(layer.inputs * layer.outputs);
+}
+
 double relu6(double value) { return std::clamp(value, 0.0, 6.0); }
 
 // Neurons that nothing reads are left out; so are those that read nothing, whose constant goes into
@@ -157,7 +166,7 @@ void simplify(std::vector<Dense> &layers) {
         std::vector<int64_t> count(static_cast<size_t>(layer.outputs));
         for (const int64_t output : kept) count[static_cast<size_t>(output)] = non_zeros(layer, output);
         const auto total = std::accumulate(count.begin(), count.end(), int64_t{0});
-        if (static_cast<double>(total) <= kSparse * static_cast<double>(layer.inputs * layer.outputs))
+        if (is_sparse(total, layer))
             std::stable_sort(kept.begin(), kept.end(), [&](int64_t a, int64_t b) {
                 return count[static_cast<size_t>(a)] < count[static_cast<size_t>(b)];
             });
@@ -166,7 +175,45 @@ void simplify(std::vector<Dense> &layers) {
     }
 }
 
+// Every layer's outputs, and the features, made a multiple of a word's numbers by zeros.
+void fill_words(std::vector<Dense> &layers, int64_t per_word) {
+    for (size_t l = 0; l < layers.size(); ++l) {
+        Dense &layer = layers[l];
+        Dense wider;
+        wider.inputs = rounded_up(layer.inputs, per_word);
+        wider.outputs = l + 1 < layers.size() ? rounded_up(layer.outputs, per_word) : 1;
+        wider.weights.resize(static_cast<size_t>(wider.inputs * wider.outputs));
+        wider.bias = layer.bias;
+        wider.bias.resize(static_cast<size_t>(wider.outputs));
+        for (int64_t output = 0; output < layer.outputs; ++output)
+            std::copy_n(layer.row(output), layer.inputs, wider.row(output));
+        layer = std::move(wider);
+    }
+}
+
 // ---- Packed ----
+
+uint32_t bits_of(float value) {
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+// The nearest bf16, ties to even; the largest floats stay finite.
+uint32_t bf16(double value) {
+    const uint32_t bits = bits_of(static_cast<float>(value));
+    const uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    return (rounded & 0x7fff) == 0x7f80 ? bits >> 16 : rounded;
+}
+
+// Word `k` of one output's weights.
+float word(const double *row, int64_t k, int64_t per_word) {
+    if (per_word == 1) return static_cast<float>(row[k]);
+    const uint32_t bits = bf16(row[2 * k]) | bf16(row[2 * k + 1]) << 16;
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
 
 struct Free {
     void operator()(void *memory) const { std::free(memory); }
@@ -182,10 +229,6 @@ Aligned<T> zeros(int64_t size) {
     if (!memory) throw std::bad_alloc();
     std::fill_n(memory, bytes / sizeof(T), T{});
     return Aligned<T>(memory);
-}
-
-int64_t rounded_up(int64_t value, int64_t multiple) {
-    return (value + multiple - 1) / multiple * multiple;
 }
 
 // A packed network and the arrays it points into; immutable once made, shared by clones.
@@ -218,19 +261,20 @@ private:
 Model::Model(const std::vector<Dense> &layers, const distilrank_network &given,
              const NetworkKernels &kernels) {
     network.features = given.widths[0];
-    float *centre = floats(network.features), *fill = floats(network.features);
+    const int64_t padded = rounded_up(network.features, kernels.width);
+    float *centre = floats(padded), *fill = floats(padded);
     for (int64_t f = 0; f < network.features; ++f) {
         centre[f] = static_cast<float>(given.mean[f]);
         fill[f] = static_cast<float>(given.mean[f] - static_cast<double>(centre[f]));
     }
     network.centre = centre;
     network.fill = given.imputes ? fill : nullptr;
-    widest = rounded_up(network.features, kernels.width);
+    widest = padded;
     for (const Dense &layer : layers) {
         constexpr float kNone = std::numeric_limits<float>::infinity();
         const bool last = &layer == &layers.back();
         NetworkLayer packed{};
-        packed.inputs = layer.inputs;
+        packed.depth = layer.inputs / kernels.per_word;
         packed.outputs = layer.outputs;
         packed.padded = rounded_up(layer.outputs, kernels.width);
         packed.low = last ? -kNone : 0;
@@ -241,8 +285,7 @@ Model::Model(const std::vector<Dense> &layers, const distilrank_network &given,
         packed.bias = bias;
         int64_t count = 0;
         for (int64_t output = 0; output < layer.outputs; ++output) count += non_zeros(layer, output);
-        if (static_cast<double>(count) <= kSparse * static_cast<double>(layer.inputs * layer.outputs))
-            pack_sparse(layer, kernels, packed);
+        if (!last && is_sparse(count, layer)) pack_sparse(layer, kernels, packed);
         else pack_dense(layer, kernels, packed);
         widest = std::max(widest, packed.padded);
         layers_.push_back(packed);
@@ -251,46 +294,51 @@ Model::Model(const std::vector<Dense> &layers, const distilrank_network &given,
     network.n_layers = static_cast<int64_t>(layers_.size());
 }
 
-// Panels of nearly equal heights: with the last one padded instead, 50 outputs would cost 54.
+// Panels of nearly equal heights, in whole words: with the last one padded instead, 50 outputs would
+// cost 54.
 void Model::pack_dense(const Dense &layer, const NetworkKernels &kernels, NetworkLayer &packed) {
     packed.n_panels = (layer.outputs + kernels.height - 1) / kernels.height;
-    float *panel = floats(layer.inputs * layer.outputs);
-    float *columns = floats(layer.inputs * packed.padded);
+    float *panel = floats(packed.depth * layer.outputs);
+    float *columns = floats(packed.depth * packed.padded);
     int32_t *heights = integers(packed.n_panels);
     packed.panels = panel;
     packed.columns = columns;
     packed.heights = heights;
+    const int64_t unit = layer.outputs == 1 ? 1 : kernels.per_word, units = layer.outputs / unit;
     int64_t first = 0;
     for (int64_t p = 0; p < packed.n_panels; ++p) {
-        const int64_t end = layer.outputs * (p + 1) / packed.n_panels;
+        const int64_t end = units * (p + 1) / packed.n_panels * unit;
         heights[p] = static_cast<int32_t>(end - first);
-        for (int64_t k = 0; k < layer.inputs; ++k)
+        for (int64_t k = 0; k < packed.depth; ++k)
             for (int64_t output = first; output < end; ++output)
-                *panel++ = static_cast<float>(layer.row(output)[k]);
+                *panel++ = word(layer.row(output), k, kernels.per_word);
         first = end;
     }
-    for (int64_t k = 0; k < layer.inputs; ++k)
+    for (int64_t k = 0; k < packed.depth; ++k)
         for (int64_t output = 0; output < layer.outputs; ++output)
-            columns[k * packed.padded + output] = static_cast<float>(layer.row(output)[k]);
+            columns[k * packed.padded + output] = word(layer.row(output), k, kernels.per_word);
 }
 
 void Model::pack_sparse(const Dense &layer, const NetworkKernels &kernels, NetworkLayer &packed) {
-    int64_t count = 0;
-    for (int64_t output = 0; output < layer.outputs; ++output) count += non_zeros(layer, output);
-    int32_t *starts = integers(layer.outputs + 1), *indices = integers(count);
-    float *values = floats(count);
+    std::vector<int32_t> found;
+    std::vector<float> numbers;
+    int32_t *starts = integers(layer.outputs + 1);
+    for (int64_t output = 0; output < layer.outputs; ++output) {
+        for (int64_t k = 0; k < packed.depth; ++k) {
+            const float value = word(layer.row(output), k, kernels.per_word);
+            if (!bits_of(value)) continue;
+            found.push_back(static_cast<int32_t>(k));
+            numbers.push_back(value);
+        }
+        starts[output + 1] = static_cast<int32_t>(found.size());
+    }
+    int32_t *indices = integers(starts[layer.outputs]);
+    float *values = floats(starts[layer.outputs]);
+    std::copy(found.begin(), found.end(), indices);
+    std::copy(numbers.begin(), numbers.end(), values);
     packed.starts = starts;
     packed.indices = indices;
     packed.values = values;
-    int32_t at = 0;
-    for (int64_t output = 0; output < layer.outputs; ++output) {
-        for (int64_t k = 0; k < layer.inputs; ++k)
-            if (layer.row(output)[k] != 0) {
-                indices[at] = static_cast<int32_t>(k);
-                values[at++] = static_cast<float>(layer.row(output)[k]);
-            }
-        starts[output + 1] = at;
-    }
     pack_slices(layer, kernels.width, packed);
 }
 
@@ -324,19 +372,21 @@ void Model::pack_slices(const Dense &layer, int64_t width, NetworkLayer &packed)
 
 // ---- The scorer ----
 
-const NetworkKernels &kernels_of(distilrank_level level) {
+const NetworkKernels &kernels_of(distilrank_level level, bool bf16) {
 #if defined(__x86_64__)
-    if (level >= DISTILRANK_AVX512) return network_avx512;
-    if (level == DISTILRANK_AVX2) return network_avx2;
+    if (level >= DISTILRANK_AVX512 && bf16 && has_avx512_bf16()) return network_vdpbf16;
+    if (level >= DISTILRANK_AVX512) return bf16 ? network_avx512_bf16 : network_avx512;
+    if (level == DISTILRANK_AVX2) return bf16 ? network_avx2_bf16 : network_avx2;
 #endif
     static_cast<void>(level);
-    return network_portable;
+    return bf16 ? network_portable_bf16 : network_portable;
 }
 
 class NetworkScorer final : public Scorer {
 public:
-    NetworkScorer(std::shared_ptr<const Model> model, distilrank_level level)
-        : model_(std::move(model)), level_(level), kernels_(kernels_of(level)) {
+    NetworkScorer(std::shared_ptr<const Model> model, distilrank_level level,
+                  const NetworkKernels &kernels)
+        : model_(std::move(model)), level_(level), kernels_(kernels) {
         const int64_t size = model_->widest * kernels_.block;
         for (int side = 0; side < 2; ++side) {
             activations_[side] = zeros<float>(size);
@@ -352,7 +402,7 @@ public:
         kernels_.score(model_->network, buffers_, rows, n, stride, scores);
     }
     std::unique_ptr<Scorer> clone() const override {
-        return std::make_unique<NetworkScorer>(model_, level_);
+        return std::make_unique<NetworkScorer>(model_, level_, kernels_);
     }
     int64_t n_features() const override { return model_->network.features; }
     std::string describe() const override;
@@ -369,12 +419,16 @@ private:
 std::string NetworkScorer::describe() const {
     std::string text = "{\"kind\": \"network\", \"level\": \"";
     text += level_name(level_);
-    text += "\", \"precision\": \"fp32\", \"block\": " + std::to_string(kernels_.block);
+    text += kernels_.per_word == 1 ? "\", \"precision\": \"fp32\"" : "\", \"precision\": \"bf16\"";
+#if defined(__x86_64__)
+    if (&kernels_ == &network_vdpbf16) text += ", \"instruction\": \"vdpbf16ps\"";
+#endif
+    text += ", \"block\": " + std::to_string(kernels_.block);
     text += ", \"layers\": [";
     for (int64_t l = 0; l < model_->network.n_layers; ++l) {
         const NetworkLayer &layer = model_->network.layers[l];
         text += l ? ", {" : "{";
-        text += "\"inputs\": " + std::to_string(layer.inputs);
+        text += "\"inputs\": " + std::to_string(layer.depth * kernels_.per_word);
         text += ", \"outputs\": " + std::to_string(layer.outputs);
         text += layer.starts ? ", \"sparse\": true, \"non_zeros\": " +
                                    std::to_string(layer.starts[layer.outputs])
@@ -390,14 +444,16 @@ std::unique_ptr<Scorer> make_network(const distilrank_network &network,
                                      const distilrank_options &options) {
     check_shape(network);
     check_numbers(network);
-    if (options.precision != DISTILRANK_FP32)
-        refuse("networks are scored in fp32 only by this version of the library");
+    if (options.precision == DISTILRANK_INT8)
+        refuse("networks are scored in fp32 or bf16, not in int8");
     auto level = usable_level(static_cast<distilrank_level>(options.level));
-    level = std::min(level, DISTILRANK_AVX512); // fp32 has no use for tiles
+    level = std::min(level, DISTILRANK_AVX512); // tiles are not used yet
+    const NetworkKernels &kernels = kernels_of(level, options.precision == DISTILRANK_BF16);
     std::vector<Dense> layers = folded(network);
     simplify(layers);
-    auto model = std::make_shared<const Model>(layers, network, kernels_of(level));
-    return std::make_unique<NetworkScorer>(std::move(model), level);
+    fill_words(layers, kernels.per_word);
+    auto model = std::make_shared<const Model>(layers, network, kernels);
+    return std::make_unique<NetworkScorer>(std::move(model), level, kernels);
 }
 
 } // namespace distilrank
