@@ -22,8 +22,8 @@ Model = Forest | Student
 # Largest error that a correct engine may show, in standard deviations of the reference's scores.
 # float32 sums of a few hundred terms round at about 1e-7 each: networks measure 1e-7..6e-6 and
 # QuickScorer's float32 sum over some 600 trees 4e-6. A wrong column, bias or split shows 1e-3 or
-# more.
-TOLERANCES = {"exact": 1e-5, "fp32": 1e-5}
+# more. bf16 keeps 8 bits of a number: a few roundings of 2^-9 measure up to 1e-2.
+TOLERANCES = {"exact": 1e-5, "fp32": 1e-5, "bf16": 3e-2}
 
 
 class Engine(ABC):

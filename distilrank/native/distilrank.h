@@ -16,7 +16,7 @@ extern "C" {
 #define DISTILRANK_API __attribute__((visibility("default")))
 
 /* Goes up by one with every change of this file that an older binding would not understand. */
-#define DISTILRANK_ABI 2
+#define DISTILRANK_ABI 3
 DISTILRANK_API int32_t distilrank_abi(void);
 
 /* ---- The LETOR parser: bytes in, cut anywhere; whole documents out ----
@@ -92,6 +92,86 @@ DISTILRANK_API int64_t distilrank_letor_rows(distilrank_letor *, int64_t capacit
 DISTILRANK_API distilrank_letor_error distilrank_letor_problem_of(const distilrank_letor *);
 
 DISTILRANK_API void distilrank_letor_destroy(distilrank_letor *);
+
+/* ---- Scorers: a forest or a network behind one handle ----
+ *
+ *     scorer = distilrank_scorer_forest(&forest, NULL, error, sizeof error);
+ *     distilrank_scorer_score(scorer, rows, n, stride, scores);
+ *     distilrank_scorer_destroy(scorer);
+ *
+ * Creating does all allocation; scoring allocates nothing. A handle is used by one thread at a
+ * time: make a clone for each thread, which shares the model and has buffers of its own.
+ * Failures give a status other than 0, or NULL, and a sentence in `error` (of `size` bytes, always
+ * ended by NUL; may be NULL with size 0).
+ */
+typedef struct distilrank_scorer distilrank_scorer;
+
+/* How far a scorer may go; what the processor lacks is never used. */
+enum distilrank_level {
+    DISTILRANK_BEST, /* whatever this processor has */
+    DISTILRANK_PORTABLE,
+    DISTILRANK_AVX2,
+    DISTILRANK_AVX512, /* F, BW, DQ, VL */
+    DISTILRANK_AMX     /* AVX-512 with AMX tiles */
+};
+
+enum distilrank_precision { DISTILRANK_FP32, DISTILRANK_BF16, DISTILRANK_INT8 };
+
+/* All zeros, or no options at all (NULL), is the default. */
+typedef struct {
+    int32_t level;     /* enum distilrank_level */
+    int32_t precision; /* enum distilrank_precision; networks only */
+} distilrank_options;
+
+/* Bits of distilrank_forest.route. With none of them NaN is scored as 0, as LightGBM does. */
+#define DISTILRANK_DEFAULT_LEFT 1    /* a missing value goes left, else right */
+#define DISTILRANK_ZERO_IS_MISSING 2 /* |x| <= 1e-35 and NaN are missing */
+#define DISTILRANK_NAN_IS_MISSING 4
+
+/* Binary regression trees, one after the other: a tree of k nodes has k + 1 leaves. A row goes left
+ * where row[feature] <= threshold. A child is a node of the same tree, or ~leaf. A row's score is
+ * the sum of one leaf's value a tree. Node 0 is the root; children stand after their parents. */
+typedef struct {
+    int64_t n_features, n_trees;
+    const int64_t *n_nodes;   /* (n_trees) */
+    const int32_t *feature;   /* (nodes of all trees) */
+    const double *threshold;  /* (nodes) */
+    const int32_t *left, *right; /* (nodes) */
+    const uint8_t *route;     /* (nodes) bits above; NULL: none anywhere */
+    const double *value;      /* (leaves of all trees) */
+} distilrank_forest;
+
+/* relu6 after every layer but the last, which has one output. z = (row - mean) / scale comes first.
+ * A missing feature (the largest float) is imputed, z = 0, where `imputes` says so. */
+typedef struct {
+    int64_t n_layers;
+    const int64_t *widths;       /* (n_layers + 1): features, hidden layers' outputs, 1 */
+    const float *const *weights; /* (n_layers) of (outputs, inputs), row after row; zeros are skipped */
+    const float *const *biases;  /* (n_layers) of (outputs) */
+    const double *mean, *scale;  /* (features) */
+    int32_t imputes;
+} distilrank_network;
+
+DISTILRANK_API distilrank_scorer *distilrank_scorer_forest(const distilrank_forest *,
+                                                           const distilrank_options *, char *error,
+                                                           size_t size);
+DISTILRANK_API distilrank_scorer *distilrank_scorer_network(const distilrank_network *,
+                                                            const distilrank_options *, char *error,
+                                                            size_t size);
+
+/* The same model with buffers of its own. */
+DISTILRANK_API distilrank_scorer *distilrank_scorer_clone(const distilrank_scorer *, char *error,
+                                                          size_t size);
+
+/* Score n rows of `n_features` floats, `stride` floats apart. 0, or not 0 on an error. n = 0 is fine. */
+DISTILRANK_API int32_t distilrank_scorer_score(distilrank_scorer *, const float *rows, int64_t n,
+                                               int64_t stride, float *scores, char *error,
+                                               size_t size);
+
+/* What really runs, as JSON: kind, level, precision, layers or trees. Lives as long as the scorer. */
+DISTILRANK_API const char *distilrank_scorer_describe(const distilrank_scorer *);
+
+DISTILRANK_API void distilrank_scorer_destroy(distilrank_scorer *);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,66 @@
+#include "cpu.hpp"
+
+#if defined(__x86_64__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace distilrank {
+namespace {
+
+#if defined(__x86_64__)
+
+// Linux gives tile registers to a process that asks for them (arch_prctl, since 5.16).
+bool may_use_tiles() {
+    constexpr long kRequestPermission = 0x1023, kTileData = 18;
+    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
+bool has_tiles() {
+    unsigned a = 7, b, c = 0, d;
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25;
+    return (d & kBf16) && (d & kTile) && (d & kInt8) && may_use_tiles();
+}
+
+distilrank_level best_level() {
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512vl");
+    if (avx512 && has_tiles()) return DISTILRANK_AMX;
+    return avx512 ? DISTILRANK_AVX512 : avx2 ? DISTILRANK_AVX2 : DISTILRANK_PORTABLE;
+}
+
+bool has_bf16() { return __builtin_cpu_supports("avx512bf16"); }
+
+#else
+
+bool has_bf16() { return false; }
+
+distilrank_level best_level() { return DISTILRANK_PORTABLE; }
+
+#endif
+
+} // namespace
+
+distilrank_level usable_level(distilrank_level most) {
+    static const distilrank_level best = best_level();
+    return most == DISTILRANK_BEST || most > best ? best : most;
+}
+
+bool has_avx512_bf16() {
+    static const bool has = has_bf16();
+    return has && usable_level(DISTILRANK_BEST) >= DISTILRANK_AVX512;
+}
+
+const char *level_name(distilrank_level level) {
+    switch (level) {
+    case DISTILRANK_AMX: return "amx";
+    case DISTILRANK_AVX512: return "avx512";
+    case DISTILRANK_AVX2: return "avx2";
+    default: return "portable";
+    }
+}
+
+} // namespace distilrank

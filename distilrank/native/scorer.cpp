@@ -1,0 +1,93 @@
+// The C interface of the scorers: no exception leaves it, and nothing wrong gets further.
+#include "scorer.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <stdexcept>
+
+struct distilrank_scorer {
+    std::unique_ptr<distilrank::Scorer> scorer;
+    std::string description;
+};
+
+namespace {
+
+void say(const char *sentence, char *error, size_t size) {
+    if (!error || !size) return;
+    const size_t length = std::min(std::strlen(sentence), size - 1);
+    std::memcpy(error, sentence, length);
+    error[length] = 0;
+}
+
+template <typename Make>
+distilrank_scorer *made(Make make, char *error, size_t size) {
+    try {
+        auto scorer = make();
+        std::string description = scorer->describe();
+        return new distilrank_scorer{std::move(scorer), std::move(description)};
+    } catch (const std::bad_alloc &) {
+        say("no memory left for a scorer", error, size);
+    } catch (const std::exception &problem) {
+        say(problem.what(), error, size);
+    }
+    return nullptr;
+}
+
+distilrank_options checked(const distilrank_options *options) {
+    const distilrank_options chosen = options ? *options : distilrank_options{};
+    if (chosen.level < DISTILRANK_BEST || chosen.level > DISTILRANK_AMX)
+        throw std::invalid_argument("options.level is none of enum distilrank_level");
+    if (chosen.precision < DISTILRANK_FP32 || chosen.precision > DISTILRANK_INT8)
+        throw std::invalid_argument("options.precision is none of enum distilrank_precision");
+    return chosen;
+}
+
+template <typename Model>
+const Model &given(const Model *model) {
+    if (!model) throw std::invalid_argument("no model was given: the pointer is NULL");
+    return *model;
+}
+
+} // namespace
+
+distilrank_scorer *distilrank_scorer_forest(const distilrank_forest *forest,
+                                            const distilrank_options *options, char *error,
+                                            size_t size) {
+    return made([&] { return distilrank::make_forest(given(forest), checked(options)); }, error,
+                size);
+}
+
+distilrank_scorer *distilrank_scorer_network(const distilrank_network *network,
+                                             const distilrank_options *options, char *error,
+                                             size_t size) {
+    return made([&] { return distilrank::make_network(given(network), checked(options)); }, error,
+                size);
+}
+
+distilrank_scorer *distilrank_scorer_clone(const distilrank_scorer *scorer, char *error,
+                                           size_t size) {
+    return made([&] { return given(scorer).scorer->clone(); }, error, size);
+}
+
+int32_t distilrank_scorer_score(distilrank_scorer *scorer, const float *rows, int64_t n,
+                                int64_t stride, float *scores, char *error, size_t size) {
+    const char *wrong = nullptr;
+    if (!scorer) wrong = "no scorer was given: the pointer is NULL";
+    else if (n < 0) wrong = "n is negative";
+    else if (n && (!rows || !scores)) wrong = "rows or scores is NULL";
+    else if (n && stride < scorer->scorer->n_features())
+        wrong = "stride is less than the model's number of features";
+    if (wrong) {
+        say(wrong, error, size);
+        return 1;
+    }
+    scorer->scorer->score(rows, n, stride, scores);
+    return 0;
+}
+
+const char *distilrank_scorer_describe(const distilrank_scorer *scorer) {
+    return scorer ? scorer->description.c_str() : "{}";
+}
+
+void distilrank_scorer_destroy(distilrank_scorer *scorer) { delete scorer; }
