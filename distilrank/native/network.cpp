@@ -206,10 +206,10 @@ uint32_t bf16(double value) {
     return (rounded & 0x7fff) == 0x7f80 ? bits >> 16 : rounded;
 }
 
-// Word `k` of one output's weights.
+// Word `k` of one output's weights. Adding 0 makes -0, which masks leave behind, a word of no bits.
 float word(const double *row, int64_t k, int64_t per_word) {
-    if (per_word == 1) return static_cast<float>(row[k]);
-    const uint32_t bits = bf16(row[2 * k]) | bf16(row[2 * k + 1]) << 16;
+    if (per_word == 1) return static_cast<float>(row[k] + 0.0);
+    const uint32_t bits = bf16(row[2 * k] + 0.0) | bf16(row[2 * k + 1] + 0.0) << 16;
     float value;
     std::memcpy(&value, &bits, sizeof value);
     return value;

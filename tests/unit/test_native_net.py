@@ -196,7 +196,7 @@ def test_neurons_that_do_not_count_are_left_out(library):
 
 def test_description(library):
     network = random_network(np.random.default_rng(6), [40, 30, 20, 1])
-    sparse = np.zeros((30, 40), np.float32)
+    sparse = np.full((30, 40), -0.0, np.float32)  # what a mask leaves of a negative weight
     sparse[np.arange(30), np.arange(30)] = 1
     network = replace(network, weights=(sparse, *network.weights[1:]))
     found = Scorer(network, "portable", library=library).describe()
