@@ -15,6 +15,7 @@ from distilrank.engines.dense import Fetch, NumpyDense, TorchDense, Transpose
 from distilrank.engines.layered import LayeredEngine
 from distilrank.engines.libxsmm import LibxsmmCsr
 from distilrank.engines.lightgbm_forest import LightGbmEngine
+from distilrank.engines.native_forest import NativeForestEngine
 from distilrank.engines.onnxruntime_net import OnnxRuntimeEngine
 from distilrank.engines.openvino_net import OpenVinoEngine
 from distilrank.engines.ydf_forest import YdfQuickScorerEngine
@@ -30,7 +31,13 @@ __all__ = [
 
 _WHOLE: dict[str, Callable[[], Engine]] = {
     engine.name: engine
-    for engine in (LightGbmEngine, YdfQuickScorerEngine, OnnxRuntimeEngine, OpenVinoEngine)
+    for engine in (
+        LightGbmEngine,
+        YdfQuickScorerEngine,
+        NativeForestEngine,
+        OnnxRuntimeEngine,
+        OpenVinoEngine,
+    )  # fmt: skip
 }
 DENSE_KERNELS: dict[str, type[Kernel]] = {
     kernel.name: kernel for kernel in (NumpyDense, TorchDense)

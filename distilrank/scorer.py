@@ -1,0 +1,242 @@
+"""The binding of the native scorers: a forest or a network behind one handle.
+
+See the scorers' part of ``native/distilrank.h``. A `Scorer` reads rows where they lie, with any
+stride, and allocates nothing while it scores.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from distilrank.forest import Forest
+from distilrank.native import load
+from distilrank.student import Student
+
+# The orders are those of enum distilrank_level and enum distilrank_precision.
+LEVELS = ("best", "portable", "avx2", "avx512", "amx")
+PRECISIONS = ("fp32", "bf16", "int8")
+
+_INT32, _INT64 = ctypes.c_int32, ctypes.c_int64
+_POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
+_SENTENCE = 500
+
+
+class _Options(ctypes.Structure):
+    _fields_ = [("level", _INT32), ("precision", _INT32)]
+
+
+class _Forest(ctypes.Structure):
+    _fields_ = [
+        ("n_features", _INT64), ("n_trees", _INT64),
+        *((name, _POINTER) for name in (
+            "n_nodes", "feature", "threshold", "left", "right", "route", "value")),
+    ]  # fmt: skip
+
+
+class _Network(ctypes.Structure):
+    _fields_ = [
+        ("n_layers", _INT64),
+        *((name, _POINTER) for name in ("widths", "weights", "biases", "mean", "scale")),
+        ("imputes", _INT32),
+    ]
+
+
+class Scorer:
+    """A model made ready to score by one thread at a time; `clone` it for another thread.
+
+    Close it, or use it in a ``with`` block, to free it at once; else Python frees it some time.
+
+    Attributes:
+        n_features: the width of the rows it scores.
+    """
+
+    def __init__(
+        self,
+        model: Forest | Student,
+        level: str = "best",
+        precision: str = "fp32",
+        library: str | os.PathLike | None = None,
+    ) -> None:
+        """Make ``model`` ready: the only step that allocates.
+
+        Args:
+            model: what to score with; it is copied.
+            level: one of `LEVELS`: how far to go; what the processor lacks is never used.
+            precision: one of `PRECISIONS`, for networks.
+            library: the native library; where `native.find_library` finds it if not given.
+
+        Raises:
+            ValueError: if the model cannot be scored, or an option is none: a sentence.
+            OSError: if the native library is missing.
+        """
+        options = _Options(
+            _index("level", level, LEVELS), _index("precision", precision, PRECISIONS)
+        )
+        self._handle: int | None = None
+        self._native = _native(library)
+        self.n_features = model.n_features
+        if isinstance(model, Forest):
+            create, (structure, kept) = self._native.distilrank_scorer_forest, _of_forest(model)
+        else:
+            create, (structure, kept) = self._native.distilrank_scorer_network, _of_student(model)
+        error = ctypes.create_string_buffer(_SENTENCE)
+        handle = create(ctypes.byref(structure), ctypes.byref(options), error, len(error))
+        del kept  # The library copied what it needs.
+        self._own(handle, error)
+
+    def _own(self, handle: int | None, error: Any) -> None:
+        if not handle:
+            raise ValueError(error.value.decode())
+        self._handle, self._error = handle, error
+        self._score = self._native.distilrank_scorer_score
+
+    def score(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Score ``rows``.
+
+        Args:
+            rows: (documents, n_features) float32, each row's values side by side; the rows may be
+                any distance apart that is a multiple of a float and not below the width, as in
+                ``matrix[:, 3:139]``.
+            out: (documents,) float32, contiguous: where the scores go, if given.
+
+        Returns:
+            (documents,) float32: ``out``, or a new array.
+
+        Raises:
+            ValueError: if an array has another shape, type or layout.
+        """
+        stride = _stride(rows, self.n_features)
+        if out is None:
+            out = np.empty(len(rows), np.float32)
+        elif out.dtype != np.float32 or out.shape != (len(rows),) or not out.flags.c_contiguous:
+            raise ValueError(
+                f"out is {out.dtype} of shape {out.shape}, expected contiguous float32 of shape "
+                f"({len(rows)},)"
+            )
+        elif not out.flags.writeable:
+            raise ValueError("out cannot be written to")
+        status = self._score(
+            self._open(), rows.ctypes.data, len(rows), stride, out.ctypes.data, self._error,
+            _SENTENCE,
+        )  # fmt: skip
+        if status:
+            raise ValueError(self._error.value.decode())
+        return out
+
+    def clone(self) -> Scorer:
+        """The same model with buffers of its own, for another thread."""
+        twin = object.__new__(Scorer)
+        twin._handle, twin._native, twin.n_features = None, self._native, self.n_features
+        error = ctypes.create_string_buffer(_SENTENCE)
+        handle = self._native.distilrank_scorer_clone(self._open(), error, len(error))
+        twin._own(handle, error)
+        return twin
+
+    def describe(self) -> dict[str, Any]:
+        """What really runs: ``kind``, ``level``, ``precision`` and more of the model."""
+        return json.loads(self._native.distilrank_scorer_describe(self._open()))
+
+    def close(self) -> None:
+        """Free the model; a second time does nothing."""
+        handle, self._handle = self._handle, None
+        if handle:
+            self._native.distilrank_scorer_destroy(handle)
+
+    def _open(self) -> int:
+        if self._handle is None:
+            raise ValueError("the scorer is closed")
+        return self._handle
+
+    def __enter__(self) -> Scorer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self.close()
+
+
+def _native(path: str | os.PathLike | None) -> ctypes.CDLL:
+    """The library, its scorer functions declared."""
+    library = load(path)
+    if library.distilrank_scorer_score.argtypes is None:
+        said = [ctypes.c_char_p, _SIZE]
+        signatures = {
+            "forest": (_POINTER, [_POINTER, _POINTER, *said]),
+            "network": (_POINTER, [_POINTER, _POINTER, *said]),
+            "clone": (_POINTER, [_POINTER, *said]),
+            "describe": (ctypes.c_char_p, [_POINTER]),
+            "destroy": (None, [_POINTER]),
+            "score": (_INT32, [_POINTER, _POINTER, _INT64, _INT64, _POINTER, *said]),
+        }
+        for name, (result, arguments) in signatures.items():
+            function = getattr(library, f"distilrank_scorer_{name}")
+            function.restype, function.argtypes = result, arguments
+    return library
+
+
+def _index(option: str, value: str, names: Sequence[str]) -> int:
+    if value not in names:
+        raise ValueError(f"{option} is {value!r}, expected one of {', '.join(names)}")
+    return names.index(value)
+
+
+def _stride(rows: np.ndarray, n_features: int) -> int:
+    """How many floats lie from one row's start to the next one's."""
+    if rows.ndim != 2 or rows.shape[1] != n_features or rows.dtype != np.float32:
+        raise ValueError(
+            f"rows of {rows.dtype} and shape {rows.shape} given, float32 of shape "
+            f"(documents, {n_features}) expected"
+        )
+    if len(rows) < 2 and (n_features < 2 or rows.strides[1] == 4):
+        return n_features  # NumPy gives the strides of single rows any value.
+    bytes_apart, between = rows.strides
+    if (n_features > 1 and between != 4) or bytes_apart % 4 or bytes_apart < 4 * n_features:
+        raise ValueError(
+            f"rows with strides of {rows.strides} bytes given: a row's values must lie side by "
+            "side, and the rows apart; use np.ascontiguousarray(rows)"
+        )
+    return bytes_apart // 4
+
+
+def _of_forest(forest: Forest) -> tuple[_Forest, list[np.ndarray]]:
+    """The C structure, and the arrays it points into."""
+    trees = forest.trees
+
+    def joined(name: str, dtype: type) -> np.ndarray:
+        parts = [np.asarray(getattr(tree, name), dtype) for tree in trees]
+        return np.concatenate([*parts, np.empty(0, dtype)])
+
+    arrays = [
+        np.array([len(tree.feature) for tree in trees], np.int64),
+        joined("feature", np.int32), joined("threshold", np.float64),
+        joined("left", np.int32), joined("right", np.int32),
+        joined("route", np.uint8), joined("value", np.float64),
+    ]  # fmt: skip
+    pointers = [array.ctypes.data for array in arrays]
+    return _Forest(forest.n_features, len(trees), *pointers), arrays
+
+
+def _of_student(student: Student) -> tuple[_Network, list[Any]]:
+    """The C structure, and the arrays it points into."""
+    widths = [student.n_features, *(len(bias) for bias in student.biases)]
+    weights = [np.ascontiguousarray(weight, np.float32) for weight in student.weights]
+    biases = [np.ascontiguousarray(bias, np.float32) for bias in student.biases]
+    arrays = [
+        np.array(widths, np.int64),
+        np.array([weight.ctypes.data for weight in weights], np.uintp),
+        np.array([bias.ctypes.data for bias in biases], np.uintp),
+        np.ascontiguousarray(student.mean, np.float64),
+        np.ascontiguousarray(student.scale, np.float64),
+    ]
+    pointers = [array.ctypes.data for array in arrays]
+    imputes = int(bool(getattr(student, "imputes", False)))
+    return _Network(len(weights), *pointers, imputes), [arrays, weights, biases]
