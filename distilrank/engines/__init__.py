@@ -37,7 +37,7 @@ _WHOLE: dict[str, Callable[[], Engine]] = {
         NativeForestEngine,
         OnnxRuntimeEngine,
         OpenVinoEngine,
-    )  # fmt: skip
+    )
 }
 DENSE_KERNELS: dict[str, type[Kernel]] = {
     kernel.name: kernel for kernel in (NumpyDense, TorchDense)
