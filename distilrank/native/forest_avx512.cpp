@@ -227,7 +227,7 @@ struct Avx512Forest : PortableForest {
         for (int word = 0; word < words; ++word) {
             __m512i all[kValueBytes] = {}, high[kValueBytes] = {};
             for (int tree = first; tree < last; ++tree) {
-                const uint8_t *table = program.value_bytes + program.byte_offsets[tree];
+                const uint8_t *table = program.value_bytes + program.trees[tree].bytes;
                 const __m512i one = gathered[tree - first][word];
                 const int bits = program.trees[tree].code_bits;
                 const uint64_t *code = codes + (tree - first) * kCodeBits * words + word;

@@ -97,20 +97,31 @@ struct ForestBlock {
         return condition < 0 ? nullptr : buffers.conditions + int64_t{condition} * words;
     }
 
-    void split(const ForestTree &tree, V *codes) const {
-        V *reach = reinterpret_cast<V *>(buffers.reach);
-        const V *condition = conditions();
-        const ForestNode *node = program.nodes + tree.first_node;
-        for (const ForestNode *end = node + tree.leaves - 1; node < end; ++node)
-            reach[node->at] = Isa::either(reach[node->from], reach[node->until + 1],
-                                          condition[node->condition]);
-        if (tree.leaves == 64) gray<64>(reach, 64, codes);
-        else gray<0>(reach, tree.leaves, codes);
+    static V &at(V *base, size_t offset) {
+        return *reinterpret_cast<V *>(reinterpret_cast<char *>(base) + offset * words);
+    }
+
+    // The codes of a bundle's trees.
+    void split(const ForestBundle &bundle, V *codes) const {
+        V *reach = reinterpret_cast<V *>(buffers.reach), *condition = conditions();
+        const ForestTree *tree = program.trees + bundle.first_tree;
+        const ForestTree *end_tree = program.trees + bundle.end_tree;
+        for (const ForestTree *one = tree; one < end_tree; ++one) reach[one->slot] = ~V{};
+        const ForestNode *node = program.nodes + bundle.first_node;
+        for (const ForestNode *end = program.nodes + bundle.end_node; node < end; ++node) {
+            __builtin_prefetch(&at(condition, node[kAhead].condition));
+            at(reach, node->at) = Isa::either(at(reach, node->from), at(reach, node->until),
+                                              at(condition, node->condition));
+        }
+        for (; tree < end_tree; ++tree, codes += kCodeBits)
+            if (tree->leaves == 64) gray<64>(reach + tree->slot, 64, codes);
+            else gray<0>(reach + tree->slot, tree->leaves, codes);
     }
 
     template <int fixed>
     static void gray(const V *reach, int leaves, V *codes) {
         const int end = fixed ? fixed : leaves;
+#pragma GCC unroll 8
         for (int bit = 0; bit < kCodeBits; ++bit) {
             V even = V{}, odd = V{};
             const int step = 2 << bit;
@@ -127,13 +138,16 @@ struct ForestBlock {
     void score(const float *rows, int64_t n, int64_t stride, float *scores) const {
         find_conditions(rows, n, stride);
         V *reach = reinterpret_cast<V *>(buffers.reach), *codes = reinterpret_cast<V *>(buffers.codes);
-        reach[0] = ~V{};
         reach[kLeaves] = V{};
         for (int document = 0; document < documents; ++document) buffers.sums[document] = 0;
-        for (int first = 0; first < program.n_trees; first += kTogether) {
-            const int last = first + kTogether < program.n_trees ? first + kTogether : program.n_trees;
-            for (int tree = first; tree < last; ++tree)
-                split(program.trees[tree], codes + (tree - first) * kCodeBits);
+        const ForestBundle *bundle = program.bundles, *end = bundle + program.n_bundles;
+        while (bundle < end) {
+            const int first = bundle->first_tree;
+            int last = first;
+            for (; bundle < end && bundle->end_tree <= first + kTogether; ++bundle) {
+                split(*bundle, codes + (bundle->first_tree - first) * kCodeBits);
+                last = bundle->end_tree;
+            }
             Isa::template add_leaves<words>(program, first, last, buffers.codes, buffers.sums);
         }
         Isa::finish(program, n, buffers.sums, scores);

@@ -13,7 +13,9 @@ namespace {
 [[noreturn]] void refuse(const std::string &sentence) { throw std::invalid_argument(sentence); }
 
 constexpr int kMissing = DISTILRANK_ZERO_IS_MISSING | DISTILRANK_NAN_IS_MISSING;
-constexpr int64_t kMost = std::numeric_limits<int32_t>::max() / 4;
+constexpr int32_t kBundle = 4; // trees at most
+// Nodes of all trees: leaves and nodes of 16 bytes have 32-bit offsets.
+constexpr int64_t kMost = std::numeric_limits<int32_t>::max() / 32;
 
 // One tree's part of the forest's arrays.
 struct TreeView {
@@ -128,6 +130,7 @@ public:
         add_searches();
         find_quantum();
         Trees(forest_).each([&](int64_t, const TreeView &tree) { add_tree(tree); });
+        end();
     }
 
 private:
@@ -137,6 +140,8 @@ private:
     std::map<int32_t, std::vector<int32_t>> conditions_; // of those thresholds
     std::map<std::tuple<int32_t, int>, int32_t> missing_; // condition, by feature and kind
     std::map<std::tuple<int32_t, int>, int32_t> routed_;  // condition, by what it is made of
+    std::vector<std::vector<ForestNode>> levels_;         // of the bundle that is being made
+    int32_t first_tree_ = 0, slots_ = 0;                  // of that bundle
 
     void find_thresholds() {
         Trees(forest_).each([&](int64_t, const TreeView &tree) {
@@ -222,13 +227,32 @@ private:
     }
 
     void add_tree(const TreeView &tree) {
-        const int32_t leaves = int32_t(tree.nodes) + 1;
+        const int32_t leaves = int32_t(tree.nodes) + 1, trees = int32_t(model_.trees_.size());
+        if (slots_ + leaves > kLeaves || trees - first_tree_ == kBundle) end_bundle();
         int32_t bits = 0;
         while (1 << bits < leaves) ++bits;
-        model_.trees_.push_back(
-            {leaves, int32_t(model_.nodes_.size()), int64_t(model_.values_.size()), bits, 0});
+        model_.trees_.push_back({leaves, bits, slots_, 0, int64_t(model_.values_.size()),
+                                 int64_t(model_.value_bytes_.size())});
         const std::vector<int32_t> leaf_at = add_nodes(tree);
+        slots_ += leaves;
         add_values(tree, leaf_at, bits);
+    }
+
+    void end_bundle() {
+        const int32_t first = int32_t(model_.nodes_.size());
+        for (const std::vector<ForestNode> &level : levels_)
+            model_.nodes_.insert(model_.nodes_.end(), level.begin(), level.end());
+        levels_.clear();
+        slots_ = 0;
+        const int32_t end = int32_t(model_.trees_.size());
+        if (end > first_tree_)
+            model_.bundles_.push_back({first_tree_, end, first, int32_t(model_.nodes_.size())});
+        first_tree_ = end;
+    }
+
+    void end() {
+        end_bundle();
+        model_.nodes_.resize(model_.nodes_.size() + kAhead); // looked at, but not used
     }
 
     // Leaves below every node.
@@ -240,31 +264,35 @@ private:
         return count;
     }
 
-    // The nodes level by level, so that neighbours seldom wait for each other; gives the leaves
-    // from left to right.
+    // The tree's nodes into the bundle's levels; gives the leaves from left to right.
     std::vector<int32_t> add_nodes(const TreeView &tree) {
         const std::vector<int32_t> count = count_leaves(tree);
         std::vector<int32_t> leaf_at(size_t(tree.nodes) + 1, 0);
         struct Part {
             int32_t node, from, until;
+            size_t level;
         };
-        std::vector<Part> parts{{tree.nodes ? 0 : ~0, 0, int32_t(tree.nodes) + 1}};
-        for (size_t next = 0; next < parts.size(); ++next) {
-            const auto [node, from, until] = parts[next];
+        std::vector<Part> parts{{tree.nodes ? 0 : ~0, 0, int32_t(tree.nodes) + 1, 0}};
+        while (!parts.empty()) {
+            const auto [node, from, until, level] = parts.back();
+            parts.pop_back();
             if (node < 0) {
                 leaf_at[size_t(from)] = ~node;
                 continue;
             }
             const int32_t left = tree.left[node], right = tree.right[node];
             const int32_t at = from + (left < 0 ? 1 : count[size_t(left)]);
-            const int32_t beyond = until == tree.nodes + 1 ? kLeaves : until;
-            model_.nodes_.push_back({condition_of(tree, node), uint8_t(from), uint8_t(beyond - 1),
-                                     uint8_t(at), 0});
-            parts.push_back({left, from, at});
-            parts.push_back({right, at, until});
+            const int32_t beyond = until == tree.nodes + 1 ? kLeaves : slots_ + until;
+            if (levels_.size() <= level) levels_.resize(level + 1);
+            levels_[level].push_back({8 * condition_of(tree, node), offset(slots_ + from),
+                                      offset(beyond), offset(slots_ + at), 0});
+            parts.push_back({left, from, at, level + 1});
+            parts.push_back({right, at, until, level + 1});
         }
         return leaf_at;
     }
+
+    static uint16_t offset(int32_t slot) { return uint16_t(8 * slot); }
 
     void add_values(const TreeView &tree, const std::vector<int32_t> &leaf_at, int32_t bits) {
         const double low = *std::min_element(tree.value, tree.value + tree.nodes + 1);
@@ -276,7 +304,6 @@ private:
                 uint32_t(std::min(std::nearbyint(quanta), 4294967295.0));
         }
         const size_t row = std::max(size, size_t{64}), bytes = model_.value_bytes_.size();
-        model_.byte_offsets_.push_back(int64_t(bytes));
         model_.value_bytes_.resize(bytes + kValueBytes * row, 0);
         for (size_t byte = 0; byte < kValueBytes; ++byte)
             for (size_t code = 0; code < size; ++code)
@@ -311,13 +338,16 @@ std::string BlockModel::unsuited(const distilrank_forest &forest) {
 
 ForestProgram BlockModel::program() const {
     return {n_features_, int32_t(trees_.size()), int32_t(searches_.size()), int32_t(routes_.size()),
-            searches_.data(), tables_.data(), routes_.data(), trees_.data(), nodes_.data(),
-            values_.data(), value_bytes_.data(), byte_offsets_.data(), quantum_, offset_};
+            int32_t(bundles_.size()), searches_.data(), tables_.data(), routes_.data(),
+            bundles_.data(), trees_.data(), nodes_.data(), values_.data(), value_bytes_.data(),
+            quantum_, offset_};
 }
 
 // ---- Walks ----
 
 namespace {
+
+uint32_t offset_of(size_t node) { return uint32_t(node * sizeof(WalkNode)); }
 
 std::vector<int32_t> depths(const distilrank_forest &forest) {
     std::vector<int32_t> found;
@@ -338,47 +368,41 @@ std::vector<int32_t> depths(const distilrank_forest &forest) {
 
 WalkModel::WalkModel(const distilrank_forest &forest) : n_features_(int32_t(forest.n_features)) {
     bool routed = false;
+    std::vector<uint32_t> roots;
     Trees(forest).each([&](int64_t, const TreeView &tree) {
-        if (!tree.nodes) {
-            offset_ += tree.value[0];
-            roots_.push_back(-1);
-            return;
-        }
-        roots_.push_back(int32_t(nodes_.size()));
+        if (!tree.nodes) offset_ += tree.value[0];
+        roots.push_back(offset_of(nodes_.size()));
         struct Open {
             int32_t child;
-            int32_t parent; // whose right child this is, or -1
+            size_t parent, side;
         };
-        std::vector<Open> open{{0, -1}};
-        while (!open.empty()) {
-            const auto [child, parent] = open.back();
+        std::vector<Open> open;
+        if (tree.nodes) open.push_back({0, SIZE_MAX, 0});
+        while (!open.empty()) { // in preorder: a left child lies near its parent
+            const auto [child, parent, side] = open.back();
             open.pop_back();
-            const int32_t here = int32_t(nodes_.size());
-            if (parent >= 0) nodes_[size_t(parent)].right = here;
-            if (child < 0) {
-                nodes_.push_back({std::numeric_limits<float>::quiet_NaN(), 0, here});
-                values_.push_back(tree.value[~child]);
-                routes_.push_back(0);
-                continue;
-            }
-            nodes_.push_back({float_not_above(tree.threshold[child]), tree.feature[child], 0});
-            values_.push_back(0);
-            routes_.push_back(uint8_t(tree.route_of(child)));
+            const size_t here = nodes_.size();
+            const uint32_t self = offset_of(here);
+            if (parent != SIZE_MAX) nodes_[parent].child[side] = self;
+            const bool leaf = child < 0;
+            nodes_.push_back({leaf ? 0 : float_not_above(tree.threshold[child]),
+                              leaf ? 0 : uint32_t(tree.feature[child]), {self, self}});
+            values_.push_back(leaf ? tree.value[~child] : 0);
+            routes_.push_back(uint8_t(leaf ? 0 : tree.route_of(child)));
             routed |= routes_.back() != 0;
-            open.push_back({tree.right[child], here});
-            open.push_back({tree.left[child], -1});
+            if (leaf) continue;
+            open.push_back({tree.right[child], here, 1});
+            open.push_back({tree.left[child], here, 0});
         }
     });
     if (!routed) routes_ = {};
     const std::vector<int32_t> depth = depths(forest);
-    std::vector<size_t> order(roots_.size());
-    for (size_t tree = 0; tree < order.size(); ++tree) order[tree] = tree;
+    std::vector<size_t> order;
+    for (size_t tree = 0; tree < roots.size(); ++tree)
+        if (depth[tree]) order.push_back(tree);
     std::stable_sort(order.begin(), order.end(),
                      [&](size_t a, size_t b) { return depth[a] < depth[b]; });
-    std::vector<int32_t> sorted;
-    for (const size_t tree : order)
-        if (roots_[tree] >= 0) sorted.push_back(roots_[tree]);
-    roots_ = std::move(sorted);
+    for (const size_t tree : order) roots_.push_back(roots[tree]);
 }
 
 WalkForest WalkModel::forest() const {

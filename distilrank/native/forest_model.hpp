@@ -56,11 +56,11 @@ private:
     std::vector<ForestSearch> searches_;
     Aligned<float> tables_;
     std::vector<ForestRoute> routes_;
+    std::vector<ForestBundle> bundles_;
     std::vector<ForestTree> trees_;
     std::vector<ForestNode> nodes_;
     std::vector<uint32_t> values_;
     Aligned<uint8_t> value_bytes_;
-    std::vector<int64_t> byte_offsets_;
     double quantum_ = 1, offset_ = 0;
     int32_t n_features_;
     size_t n_conditions_ = 0;
@@ -75,10 +75,10 @@ public:
     WalkForest forest() const;
 
 private:
-    std::vector<WalkNode> nodes_;
+    Aligned<WalkNode> nodes_;
     std::vector<uint8_t> routes_; // empty where nothing is missing anywhere
     std::vector<double> values_;
-    std::vector<int32_t> roots_;
+    std::vector<uint32_t> roots_;
     double offset_ = 0;
     int32_t n_features_;
 };

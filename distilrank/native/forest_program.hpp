@@ -28,6 +28,7 @@ constexpr int kCodeBits = 8;
 constexpr int kSearchBits = 8;
 constexpr int kThresholds = (1 << kSearchBits) - 1; // of one search
 constexpr int kTogether = 16;                    // trees that are summed together
+constexpr int kAhead = 32;                       // nodes whose conditions are fetched ahead
 constexpr int kValueBytes = 4;
 constexpr int kTile = 16;                        // features that are searched together
 constexpr float kZero = 1e-35f;                  // LightGBM's zero
@@ -44,27 +45,35 @@ struct ForestRoute {
     int32_t to, from, missing, left;
 };
 
+// Offsets are in words of a vector's first lane: a vector of w words stands at w times the offset.
 struct ForestNode {
     uint32_t condition;
-    uint8_t from, until, at, unused; // until: one less, 255 for "no leaf is beyond"
+    uint16_t from, until, at, unused;
 };
 
 struct ForestTree {
-    int32_t leaves, first_node;
+    int32_t leaves, code_bits;
+    int32_t slot;   // reach[slot + m] is the tree's reach[m]
+    int32_t unused;
     int64_t values; // where its table of `1 << code_bits` leaf values starts
-    int32_t code_bits, unused;
+    int64_t bytes;  // where its 4 * max(64, 1 << code_bits) bytes of values start
+};
+
+// Trees whose nodes are mixed, level by level: neighbours do not wait for each other.
+struct ForestBundle {
+    int32_t first_tree, end_tree, first_node, end_node;
 };
 
 struct ForestProgram {
-    int32_t n_features, n_trees, n_searches, n_routes;
+    int32_t n_features, n_trees, n_searches, n_routes, n_bundles;
     const ForestSearch *searches; // sorted by feature
     const float *tables;          // 64-byte aligned, as is every search's table
     const ForestRoute *routes;
+    const ForestBundle *bundles;
     const ForestTree *trees;
-    const ForestNode *nodes;
+    const ForestNode *nodes;      // and kAhead more
     const uint32_t *values;      // by Gray code
-    const uint8_t *value_bytes;  // a tree's 4 * max(64, 1 << code_bits) bytes, lowest bytes first
-    const int64_t *byte_offsets; // (n_trees) where they start
+    const uint8_t *value_bytes;  // the same, byte by byte: all lowest bytes of a tree first
     double quantum, offset;      // score = offset + quantum * sum
 };
 

@@ -8,7 +8,7 @@
 namespace distilrank {
 namespace {
 
-constexpr int kTrees = 8; // walked side by side: their loads overlap
+constexpr int kTrees = 24; // walked side by side: their loads overlap
 
 // NaN is zero where it is not missing.
 inline float zero_if_nan(float value) { return value == value ? value : 0.0f; }
@@ -20,35 +20,35 @@ inline bool is_missing(float value, uint8_t route) {
 }
 
 template <bool routed>
-inline int32_t next(const WalkForest &forest, const float *row, int32_t at) {
-    const WalkNode &node = forest.nodes[at];
+inline uint32_t next(const WalkForest &forest, const float *row, uint32_t at) {
+    const WalkNode &node = *reinterpret_cast<const WalkNode *>(
+        reinterpret_cast<const char *>(forest.nodes) + at);
     const float value = row[node.feature];
     if constexpr (routed) {
-        if (is_missing(value, forest.routes[at]))
-            return forest.routes[at] & DISTILRANK_DEFAULT_LEFT ? at + 1 : node.right;
-        return zero_if_nan(value) <= node.threshold ? at + 1 : node.right;
+        const uint8_t route = forest.routes[at / sizeof(WalkNode)];
+        if (is_missing(value, route)) return node.child[!(route & DISTILRANK_DEFAULT_LEFT)];
+        return node.child[zero_if_nan(value) > node.threshold];
     }
-    // Arithmetic, not a branch: which way a document goes cannot be foreseen.
-    const int32_t goes_left = -int32_t(value <= node.threshold);
-    return node.right + ((at + 1 - node.right) & goes_left);
+    // A look-up, not a branch: which way a document goes cannot be foreseen.
+    return node.child[value > node.threshold];
 }
 
 template <bool routed, int trees>
-double walk(const WalkForest &forest, const int32_t *roots, const float *row) {
-    int32_t at[trees];
+double walk(const WalkForest &forest, const uint32_t *roots, const float *row) {
+    uint32_t at[trees];
     for (int tree = 0; tree < trees; ++tree) at[tree] = roots[tree];
-    int32_t moved;
+    uint32_t moved;
     do {
         moved = 0;
+        for (int tree = 0; tree < trees; ++tree) at[tree] = next<routed>(forest, row, at[tree]);
         for (int tree = 0; tree < trees; ++tree) {
-            const int32_t once = next<routed>(forest, row, at[tree]);
-            const int32_t twice = next<routed>(forest, row, once);
-            moved |= at[tree] ^ twice;
-            at[tree] = twice;
+            const uint32_t to = next<routed>(forest, row, at[tree]);
+            moved |= at[tree] ^ to;
+            at[tree] = to;
         }
     } while (moved);
     double sum = 0;
-    for (int tree = 0; tree < trees; ++tree) sum += forest.values[at[tree]];
+    for (int tree = 0; tree < trees; ++tree) sum += forest.values[at[tree] / sizeof(WalkNode)];
     return sum;
 }
 

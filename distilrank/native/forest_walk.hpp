@@ -6,11 +6,11 @@
 
 namespace distilrank {
 
-// Nodes of a tree in preorder: the left child stands next. A leaf has threshold NaN, so that every
-// value goes right, and right is the leaf itself.
+// A value above the threshold goes to child[1], else to child[0]; both lead a leaf to itself.
 struct WalkNode {
     float threshold;
-    int32_t feature, right;
+    uint32_t feature;
+    uint32_t child[2]; // in bytes from the first node
 };
 
 struct WalkForest {
@@ -19,7 +19,7 @@ struct WalkForest {
     const WalkNode *nodes;
     const uint8_t *routes; // (nodes); NULL: nothing is missing
     const double *values;  // (nodes), of leaves
-    const int32_t *roots;  // (n_trees), trees of like depth together
+    const uint32_t *roots; // (n_trees) in bytes from the first node, trees of like depth together
     double offset;
 };
 
