@@ -5,6 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+# Bits of `Tree.route`, as in native/distilrank.h.
+DEFAULT_LEFT, ZERO_IS_MISSING, NAN_IS_MISSING = 1, 2, 4
+# What counts as zero where zero is missing: LightGBM's `kZeroThreshold`, a float32 constant.
+ZERO = float(np.float32(1e-35))
+
 
 @dataclass(frozen=True)
 class Tree:
@@ -13,11 +18,16 @@ class Tree:
     A row goes left at node ``n`` where ``row[feature[n]] <= threshold[n]``. Children that are
     negative are leaves: ``~child`` is the leaf's index. A tree of one leaf has no nodes.
 
+    NaN is 0, unless ``route[n]`` says `NAN_IS_MISSING`. What is missing (`NAN_IS_MISSING`: NaN;
+    `ZERO_IS_MISSING`: NaN and up to `ZERO` to either side of 0) goes left where ``route[n]`` says
+    `DEFAULT_LEFT`, else right. See LightGBM's ``Tree::NumericalDecision``.
+
     Attributes:
         feature: (nodes,) int32, the column each node looks at.
         threshold: (nodes,) float64.
         left, right: (nodes,) int32, a node's index or ``~leaf``.
         value: (leaves,) float64, each leaf's contribution to the score.
+        route: (nodes,) uint8, how missing values go; zeros if not given: nothing is missing.
     """
 
     feature: np.ndarray
@@ -25,10 +35,20 @@ class Tree:
     left: np.ndarray
     right: np.ndarray
     value: np.ndarray
+    route: np.ndarray = None  # type: ignore[assignment] # an array after __post_init__
+
+    def __post_init__(self) -> None:
+        if self.route is None:
+            object.__setattr__(self, "route", np.zeros(len(self.feature), np.uint8))
 
     @property
     def leaves(self) -> int:
         return len(self.value)
+
+    @property
+    def routes_missing(self) -> bool:
+        """Whether some value is missing to some node, rather than compared."""
+        return bool((self.route & (ZERO_IS_MISSING | NAN_IS_MISSING)).any())
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Leaf values for ``rows``, (documents, features) of any float type; float64."""
@@ -38,10 +58,18 @@ class Tree:
         active = np.arange(len(rows))
         while active.size:
             at = node[active]
-            goes_left = rows[active, self.feature[at]] <= self.threshold[at]
+            goes_left = self._goes_left(rows[active, self.feature[at]], at)
             node[active] = np.where(goes_left, self.left[at], self.right[at])
             active = active[node[active] >= 0]
         return self.value[~node]
+
+    def _goes_left(self, x: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Whether the values ``x`` go left at the nodes ``at``; all (documents,)."""
+        nan, route = np.isnan(x), self.route[at]
+        left = np.where(nan, 0, x) <= self.threshold[at]
+        zero = nan | (np.abs(x) <= ZERO)
+        missing = (nan & (route & NAN_IS_MISSING > 0)) | (zero & (route & ZERO_IS_MISSING > 0))
+        return np.where(missing, route & DEFAULT_LEFT > 0, left)
 
 
 @dataclass(frozen=True)
@@ -61,6 +89,11 @@ class Forest:
     @property
     def max_leaves(self) -> int:
         return max((tree.leaves for tree in self.trees), default=0)
+
+    @property
+    def routes_missing(self) -> bool:
+        """Whether some value is missing to some node, rather than compared."""
+        return any(tree.routes_missing for tree in self.trees)
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Reference scores: plain NumPy, float64 sums in boosting order. Slow and obvious.

@@ -15,6 +15,7 @@ from distilrank.engines.dense import Fetch, NumpyDense, TorchDense, Transpose
 from distilrank.engines.layered import LayeredEngine
 from distilrank.engines.libxsmm import LibxsmmCsr
 from distilrank.engines.lightgbm_forest import LightGbmEngine
+from distilrank.engines.native_forest import NativeForestEngine
 from distilrank.engines.native_net import NativeBf16Engine, NativeNetEngine
 from distilrank.engines.onnxruntime_net import OnnxRuntimeEngine
 from distilrank.engines.openvino_net import OpenVinoEngine
@@ -34,6 +35,7 @@ _WHOLE: dict[str, Callable[[], Engine]] = {
     for engine in (
         LightGbmEngine,
         YdfQuickScorerEngine,
+        NativeForestEngine,
         NativeNetEngine,
         NativeBf16Engine,
         OnnxRuntimeEngine,

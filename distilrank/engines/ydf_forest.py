@@ -49,6 +49,8 @@ class YdfQuickScorerEngine(SelfTimedEngine):
                 f"a tree has {model.max_leaves} leaves and QuickScorer takes up to "
                 f"{_LEAVES_AT_MOST}"
             )
+        if model.routes_missing:
+            return "the forest routes missing values, which its conversion to YDF does not"
         return missing("ydf")
 
     def load(self, model: Model, batch: int, threads: int = 1) -> None:

@@ -9,21 +9,27 @@ from pathlib import Path
 
 import numpy as np
 
-from distilrank.forest import Forest, Tree
+from distilrank.forest import (
+    DEFAULT_LEFT,
+    NAN_IS_MISSING,
+    ZERO,
+    ZERO_IS_MISSING,
+    Forest,
+    Tree,
+)
 
-# Bits of LightGBM's `decision_type`: 1 = categorical, 2 = default left, 12 = kind of missing value.
-_CATEGORICAL = 1
-_MISSING_TYPE = 0b1100
-# LightGBM scores every value this near to 0 as 0 (its `kZeroThreshold`, a float32 constant).
-_ZERO = float(np.float32(1e-35))
+# LightGBM's `decision_type`: bit 0 = categorical, bit 1 = default left, then the kind of missing
+# value: 0 = none, 1 = zero, 2 = NaN.
+_CATEGORICAL, _DEFAULT_LEFT, _KIND_AT = 1, 2, 2
+_MISSING = np.array([0, ZERO_IS_MISSING, NAN_IS_MISSING], np.uint8)
 
 
 def read_lightgbm_text(path: str | os.PathLike) -> Forest:
-    """Read a forest of numerical ``<=`` splits that handles no missing values.
+    """Read a forest of numerical ``<=`` splits, missing values routed as LightGBM routes them.
 
     Raises:
         ValueError: names the file, the tree and what was found where the file is cut short,
-            malformed, or uses categorical splits, linear leaves or missing-value routing.
+            malformed, or uses categorical splits or linear leaves.
     """
     path = Path(path)
     whole = path.read_text(encoding="utf-8", errors="replace")
@@ -78,27 +84,32 @@ def _tree(fields: dict[str, str], where: str, n_features: int) -> Tree:
     decision = _array(fields, "decision_type", np.int64, nodes, where)
     if (decision & _CATEGORICAL).any():
         raise ValueError(f"{where}: categorical splits are not supported; train on numbers only")
-    if (decision & _MISSING_TYPE).any():
-        raise ValueError(
-            f"{where}: splits that route missing values are not supported; train with "
-            "use_missing=false"
-        )
     tree = Tree(
         feature=_array(fields, "split_feature", np.int32, nodes, where),
         threshold=_around_zero(_array(fields, "threshold", np.float64, nodes, where)),
         left=_array(fields, "left_child", np.int32, nodes, where),
         right=_array(fields, "right_child", np.int32, nodes, where),
         value=value,
+        route=_route(decision, where),
     )
     _check_tree(tree, where, n_features)
     return tree
 
 
+def _route(decision: np.ndarray, where: str) -> np.ndarray:
+    """LightGBM's decision types as bits of `Tree.route`, 0 where nothing is missing."""
+    kind = decision >> _KIND_AT
+    if ((kind < 0) | (kind >= len(_MISSING))).any():
+        raise ValueError(f"{where}: decision_type has an unknown kind of missing value")
+    left = np.where((decision & _DEFAULT_LEFT > 0) & (kind > 0), DEFAULT_LEFT, 0)
+    return _MISSING[kind] | left.astype(np.uint8)
+
+
 def _around_zero(threshold: np.ndarray) -> np.ndarray:
     """Thresholds that send what LightGBM takes for 0 the way of 0, comparing with ``<=`` alone."""
-    below = (threshold >= -_ZERO) & (threshold < 0)
-    above = (threshold >= 0) & (threshold < _ZERO)
-    return np.where(below, np.nextafter(-_ZERO, -np.inf), np.where(above, _ZERO, threshold))
+    below = (threshold >= -ZERO) & (threshold < 0)
+    above = (threshold >= 0) & (threshold < ZERO)
+    return np.where(below, np.nextafter(-ZERO, -np.inf), np.where(above, ZERO, threshold))
 
 
 def _array(fields: dict[str, str], key: str, dtype: type, length: int, where: str) -> np.ndarray:

@@ -174,8 +174,8 @@ def test_a_header_without_a_feature_count(tmp_path, index):
         ({"split_feature": "0 4294967297"}, "split_feature holds 4294967297"),
         ({"decision_type": "0 nan"}, "decision_type holds nan, expected whole numbers"),
         ({"decision_type": "0 1"}, "categorical splits are not supported; train on numbers only"),
-        ({"decision_type": "0 8"}, "splits that route missing values are not supported"),
-        ({"decision_type": "4 0"}, "splits that route missing values are not supported"),
+        ({"decision_type": "0 12"}, "decision_type has an unknown kind of missing value"),
+        ({"decision_type": "-2 0"}, "decision_type has an unknown kind of missing value"),
         ({"is_linear": "1"}, "linear leaves are not supported; train with linear_tree=false"),
         ({"left_child": "1 -2"}, "its children do not form one tree"),
         ({"left_child": "0 -1"}, "its children do not form one tree"),
@@ -193,7 +193,6 @@ def test_a_wrong_tree_is_named(tmp_path, changes, sentence):
     ("parameters", "sentence"),
     [
         ({"linear_tree": True}, "tree 0: linear leaves are not supported"),
-        ({"use_missing": True, "zero_as_missing": True}, "route missing values are not supported"),
         (
             {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5},
             "the forest averages its trees",

@@ -1,0 +1,86 @@
+// A forest that was checked, and what it becomes for scoring.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "distilrank.h"
+#include "forest_program.hpp"
+#include "forest_walk.hpp"
+
+namespace distilrank {
+
+// Memory as wide vectors want it.
+template <typename T>
+struct CacheAligned {
+    using value_type = T;
+    CacheAligned() = default;
+    template <typename U>
+    CacheAligned(const CacheAligned<U> &) {}
+    T *allocate(size_t n) {
+        if (n > SIZE_MAX / 2 / sizeof(T)) throw std::bad_alloc();
+        return static_cast<T *>(::operator new(n * sizeof(T), std::align_val_t(64)));
+    }
+    void deallocate(T *p, size_t) { ::operator delete(p, std::align_val_t(64)); }
+    template <typename U>
+    bool operator==(const CacheAligned<U> &) const { return true; }
+    template <typename U>
+    bool operator!=(const CacheAligned<U> &) const { return false; }
+};
+template <typename T>
+using Aligned = std::vector<T, CacheAligned<T>>;
+
+// Throws std::invalid_argument with a sentence for whatever a scorer could stumble over.
+void check_forest(const distilrank_forest &forest);
+
+// The largest float that is not above x: float values compare with both alike.
+float float_not_above(double x);
+
+// The forest for scoring documents by the block; see forest_program.hpp.
+class BlockModel {
+public:
+    // `forest` was checked and suits().
+    explicit BlockModel(const distilrank_forest &forest);
+
+    // Why the forest cannot be scored by the block; empty where it can.
+    static std::string unsuited(const distilrank_forest &forest);
+
+    ForestProgram program() const;
+    size_t n_conditions() const { return n_conditions_; }
+
+private:
+    std::vector<ForestSearch> searches_;
+    Aligned<float> tables_;
+    std::vector<ForestRoute> routes_;
+    std::vector<ForestBundle> bundles_;
+    std::vector<ForestTree> trees_;
+    std::vector<ForestNode> nodes_;
+    std::vector<uint32_t> values_;
+    Aligned<uint8_t> value_bytes_;
+    double quantum_ = 1, offset_ = 0;
+    int32_t n_features_;
+    size_t n_conditions_ = 0;
+
+    class Builder;
+};
+
+// The forest for walking single documents from root to leaf.
+class WalkModel {
+public:
+    explicit WalkModel(const distilrank_forest &forest); // checked
+    WalkForest forest() const;
+
+private:
+    Aligned<WalkNode> nodes_;
+    std::vector<uint8_t> routes_; // empty where nothing is missing anywhere
+    std::vector<double> values_;
+    std::vector<uint32_t> roots_;
+    double offset_ = 0;
+    int32_t n_features_;
+};
+
+} // namespace distilrank
