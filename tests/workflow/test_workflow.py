@@ -332,7 +332,7 @@ def test_an_interrupted_run_is_taken_up_again(
         time.sleep(0.1)
     time.sleep(2)
     os.killpg(running.pid, how)
-    running.wait(timeout=60)
+    running.wait(timeout=300)  # Snakemake lets jobs end
     for path in (tmp_path / "results/students").rglob("*.safetensors"):
         if not path.name.startswith("."):
             Student.load(path)  # whole, or it raises
