@@ -43,7 +43,7 @@ class _Network(ctypes.Structure):
     _fields_ = [
         ("n_layers", _INT64),
         *((name, _POINTER) for name in ("widths", "weights", "biases", "mean", "scale")),
-        ("imputes", _INT32),
+        ("fill", _POINTER),
     ]
 
 
@@ -237,6 +237,7 @@ def _of_student(student: Student) -> tuple[_Network, list[Any]]:
         np.ascontiguousarray(student.mean, np.float64),
         np.ascontiguousarray(student.scale, np.float64),
     ]
+    if student.fill is not None:
+        arrays.append(np.ascontiguousarray(student.fill, np.float32))
     pointers = [array.ctypes.data for array in arrays]
-    imputes = int(bool(getattr(student, "imputes", False)))
-    return _Network(len(weights), *pointers, imputes), [arrays, weights, biases]
+    return _Network(len(weights), *pointers), [arrays, weights, biases]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from distilrank.engines.base import Engine, Model, check_rows
+from distilrank.engines.base import Engine, Model, check_rows, scaler_described
 from distilrank.native import load
 from distilrank.scorer import Scorer
 from distilrank.student import Student
@@ -35,6 +35,7 @@ class NativeNetEngine(Engine):
             raise ValueError(f"{self.name} scores on one thread, {threads} asked for")
         self._scorer = Scorer(model, precision=self.precision)
         self._batch = batch
+        self._described = scaler_described(model)
         self._out = np.empty(batch, dtype=np.float32)
 
     def score(self, rows: np.ndarray) -> np.ndarray:
@@ -43,7 +44,7 @@ class NativeNetEngine(Engine):
         return self._scorer.score(rows, self._out[: len(rows)])
 
     def describe(self) -> dict[str, Any]:
-        return self._scorer.describe()
+        return self._scorer.describe() | self._described
 
 
 class NativeBf16Engine(NativeNetEngine):

@@ -142,14 +142,14 @@ typedef struct {
 } distilrank_forest;
 
 /* relu6 after every layer but the last, which has one output. z = (row - mean) / scale comes first.
- * A missing feature (the largest float) is imputed, z = 0, where `imputes` says so. */
+ * A missing feature (the largest float) is first replaced by its `fill`. */
 typedef struct {
     int64_t n_layers;
     const int64_t *widths;       /* (n_layers + 1): features, hidden layers' outputs, 1 */
     const float *const *weights; /* (n_layers) of (outputs, inputs), row after row; zeros are skipped */
     const float *const *biases;  /* (n_layers) of (outputs) */
     const double *mean, *scale;  /* (features) */
-    int32_t imputes;
+    const float *fill;           /* (features), or NULL: nothing is missing */
 } distilrank_network;
 
 DISTILRANK_API distilrank_scorer *distilrank_scorer_forest(const distilrank_forest *,

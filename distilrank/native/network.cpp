@@ -265,10 +265,10 @@ Model::Model(const std::vector<Dense> &layers, const distilrank_network &given,
     float *centre = floats(padded), *fill = floats(padded);
     for (int64_t f = 0; f < network.features; ++f) {
         centre[f] = static_cast<float>(given.mean[f]);
-        fill[f] = static_cast<float>(given.mean[f] - static_cast<double>(centre[f]));
+        fill[f] = given.fill ? given.fill[f] - centre[f] : 0.0f;
     }
     network.centre = centre;
-    network.fill = given.imputes ? fill : nullptr;
+    network.fill = given.fill ? fill : nullptr;
     widest = padded;
     for (const Dense &layer : layers) {
         constexpr float kNone = std::numeric_limits<float>::infinity();

@@ -24,15 +24,6 @@ EDGES = [1, 2, 3, 4, 5, 8, 9, 10, 11, 15, 16, 17, 20, 27, 32, 33, 48, 63, 64, 65
 MOST = {"fp32": 2e-6, "bf16": 3e-2}
 
 
-class Imputing(Student):
-    """A student that takes a missing feature for the mean."""
-
-    imputes = True
-
-    def predict(self, rows: np.ndarray) -> np.ndarray:
-        return super().predict(np.where(rows == MISSING, self.mean, rows.astype(np.float64)))
-
-
 @pytest.fixture(scope="module")
 def library(native_library):
     return native_library
@@ -46,7 +37,7 @@ def levels(library):
     return sorted(found)
 
 
-def random_network(generator, widths, zeros=0.0, holes=False, kind=Student) -> Student:
+def random_network(generator, widths, zeros=0.0, holes=False, fills=False) -> Student:
     """Random weights, that share of them zero; with holes, whole rows and columns of zeros."""
     weights = []
     for inputs, outputs in pairwise(widths):
@@ -60,7 +51,8 @@ def random_network(generator, widths, zeros=0.0, holes=False, kind=Student) -> S
     # Means up to 1e9, some of them thousands of times the scale.
     mean = generator.normal(size=widths[0]) * 10.0 ** generator.integers(-2, 10, size=widths[0])
     scale = 10.0 ** generator.uniform(-2, 2, size=widths[0]) + np.abs(mean) * 1e-4
-    return kind(tuple(weights), tuple(biases), mean, scale)
+    fill = mean.astype(np.float32) if fills else None
+    return Student(tuple(weights), tuple(biases), mean, scale, fill=fill)
 
 
 def random_rows(generator, network, count) -> np.ndarray:
@@ -87,20 +79,19 @@ def check(network, rows, library, level="best", precision="fp32"):
     holes=st.booleans(),
     count=st.sampled_from(EDGES),
     apart=st.integers(0, 5),
-    imputes=st.booleans(),
+    fills=st.booleans(),
     precision=st.sampled_from(["fp32", "bf16"]),
 )
 def test_random_networks(
-    library, levels, seed, widths, zeros, holes, count, apart, imputes, precision
+    library, levels, seed, widths, zeros, holes, count, apart, fills, precision
 ):
     generator = np.random.default_rng(seed)
-    kind = Imputing if imputes else Student
-    network = random_network(generator, [*widths, 1], zeros, holes, kind)
+    network = random_network(generator, [*widths, 1], zeros, holes, fills)
     # Between the rows stands NaN: whatever reads it is found out.
     wide = np.full((count, widths[0] + apart), np.nan, np.float32)
     rows = wide[:, : widths[0]]
     rows[:] = random_rows(generator, network, count)
-    if imputes:
+    if fills:
         rows[generator.random(rows.shape) < 0.2] = MISSING
     for level in levels:
         check(network, rows, library, level, precision)
@@ -149,7 +140,7 @@ def test_the_largest_float_is_a_value_without_imputation(library):
     rows = random_rows(np.random.default_rng(3), network, 20)
     full = rows.copy()
     full[:, 2] = MISSING
-    imputing = Imputing(network.weights, network.biases, network.mean, network.scale)
+    imputing = replace(network, fill=network.mean.astype(np.float32))
     check(imputing, full, library)
     assert not np.allclose(
         Scorer(network, library=library).score(full), Scorer(imputing, library=library).score(full)
