@@ -47,7 +47,7 @@ OURS = "native-fp32"
 ENGINES = (
     OURS, "native-bf16", "onnxruntime", "openvino", "torch", "torch-csr+torch", "libxsmm-csr+torch",
 )  # fmt: skip
-FOREST_ENGINES = ("ydf-quickscorer", "native-forest")
+FOREST_ENGINES = ("ydf-quickscorer",)
 
 
 @dataclass

@@ -34,6 +34,20 @@ struct Avx2 {
         return _mm256_i32gather_ps(from, at, 4);
     }
 
+    // The words that are not zero, side by side, with their numbers from `first` on; how many.
+    static int64_t active(const float *words, int count, int32_t first, float *values,
+                          int32_t *indices) {
+        int64_t found = 0;
+        for (int32_t lane = 0; lane < count; ++lane) {
+            int32_t bits;
+            __builtin_memcpy(&bits, words + lane, sizeof bits);
+            values[found] = words[lane];
+            indices[found] = first + lane;
+            found += bits != 0;
+        }
+        return found;
+    }
+
     // bf16 in words: the halves as floats, two vectors of floats as words, one as half as many.
     static Vector lower(Vector words) {
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(words), 16));

@@ -27,7 +27,27 @@ struct Avx512 {
         return _mm512_mask_mov_ps(other, _mm512_cmp_ps_mask(x, what, _CMP_EQ_OQ), by);
     }
     static Vector gather(const float *from, const int32_t *indices) {
-        return _mm512_i32gather_ps(_mm512_loadu_si512(indices), from, 4);
+        // Zen 4's gather instruction is microcode and slower than this.
+        float lane[16];
+        for (int l = 0; l < 16; ++l) lane[l] = from[indices[l]];
+        return _mm512_setr_ps(lane[0], lane[1], lane[2], lane[3], lane[4], lane[5], lane[6],
+                              lane[7], lane[8], lane[9], lane[10], lane[11], lane[12], lane[13],
+                              lane[14], lane[15]);
+    }
+
+    // The words that are not zero, side by side, with their numbers from `first` on; how many. A
+    // whole vector is written.
+    static int64_t active(const float *words, int count, int32_t first, float *values,
+                          int32_t *indices) {
+        const __m512i numbers = _mm512_add_epi32(
+            _mm512_set1_epi32(first),
+            _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+        const __m512i bits = _mm512_castps_si512(load_part(words, count));
+        const __mmask16 kept = _mm512_test_epi32_mask(bits, bits);
+        // To a register first: compressing into memory is microcode on some processors.
+        _mm512_storeu_si512(values, _mm512_maskz_compress_epi32(kept, bits));
+        _mm512_storeu_si512(indices, _mm512_maskz_compress_epi32(kept, numbers));
+        return __builtin_popcount(kept);
     }
 
     // bf16 in words: the halves as floats, two vectors of floats as words, one as half as many.

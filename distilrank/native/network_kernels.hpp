@@ -247,12 +247,11 @@ struct NetworkCode {
     static void dense_document(const NetworkLayer &layer, const NetworkBuffers &buffers,
                                const float *in, float *out) {
         int64_t active = 0;
-        for (int64_t k = 0; k < layer.depth; ++k) {
-            int32_t bits;
-            __builtin_memcpy(&bits, in + k, sizeof bits);
-            buffers.active_values[active] = in[k];
-            buffers.active_indices[active] = static_cast<int32_t>(k);
-            active += bits != 0;
+        for (int64_t k = 0; k < layer.depth; k += kWidth) {
+            const int64_t left = layer.depth - k;
+            const int count = left < kWidth ? static_cast<int>(left) : kWidth;
+            active += Simd::active(in + k, count, static_cast<int32_t>(k),
+                                   buffers.active_values + active, buffers.active_indices + active);
         }
         constexpr int kMost = 8;
         for (int64_t column = 0; column < layer.padded; column += kMost * kWidth)
@@ -375,10 +374,20 @@ struct NetworkCode {
             scores[r] = by_rows ? last_document(last, in + r * width) : out[r];
     }
 
+    // The next block's rows come into the cache while this one's layers are computed.
+    static void prefetch(const Network &network, const float *rows, int64_t n, int64_t stride) {
+        constexpr int64_t kLine = 64 / sizeof(float);
+        for (int64_t r = 0; r < n; ++r)
+            for (int64_t f = 0; f < network.features; f += kLine)
+                __builtin_prefetch(rows + r * stride + f, 0, 2);
+    }
+
     static void score(const Network &network, const NetworkBuffers &buffers, const float *rows,
                       int64_t n, int64_t stride, float *scores) {
         while (n > 0) {
             int64_t taken = n < kBlock ? n : kBlock;
+            const int64_t behind = n - taken;
+            prefetch(network, rows + taken * stride, behind < kBlock ? behind : kBlock, stride);
             const int64_t rest = taken % kWidth;
             if (taken > kWidth && rest <= kRest) taken -= rest;
             if (taken <= 2) {

@@ -38,6 +38,20 @@ struct Portable {
         return Vector{from[indices[0]], from[indices[1]], from[indices[2]], from[indices[3]]};
     }
 
+    // The words that are not zero, side by side, with their numbers from `first` on; how many.
+    static int64_t active(const float *words, int count, int32_t first, float *values,
+                          int32_t *indices) {
+        int64_t found = 0;
+        for (int32_t lane = 0; lane < count; ++lane) {
+            int32_t bits;
+            __builtin_memcpy(&bits, words + lane, sizeof bits);
+            values[found] = words[lane];
+            indices[found] = first + lane;
+            found += bits != 0;
+        }
+        return found;
+    }
+
     // bf16 in words: the halves as floats, two vectors of floats as words, one as half as many.
     static Vector lower(Vector words) { return reinterpret_cast<Vector>(as_bits(words) << 16); }
     static Vector upper(Vector words) { return reinterpret_cast<Vector>(as_bits(words) & -65536); }
