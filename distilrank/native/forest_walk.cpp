@@ -52,25 +52,16 @@ double walk(const WalkForest &forest, const uint32_t *roots, const float *row) {
     return sum;
 }
 
-// The top of a tree and its leftmost branch, before it is walked.
-inline void fetch(const WalkForest &forest, uint32_t root) {
-    const char *start = reinterpret_cast<const char *>(forest.nodes) + root;
-    for (int line = 0; line < 4; ++line) __builtin_prefetch(start + 64 * line);
-}
-
 template <bool routed>
 void walk_all(const WalkForest &forest, const float *rows, int64_t n, int64_t stride,
               float *scores) {
     double sums[kWalkDocuments];
     for (int64_t document = 0; document < n; ++document) sums[document] = forest.offset;
     int64_t tree = 0;
-    for (; tree + kTrees <= forest.n_trees; tree += kTrees) {
-        for (int64_t next = tree + kTrees; next < tree + 2 * kTrees && next < forest.n_trees; ++next)
-            fetch(forest, forest.roots[next]);
+    for (; tree + kTrees <= forest.n_trees; tree += kTrees)
         for (int64_t document = 0; document < n; ++document)
             sums[document] +=
                 walk<routed, kTrees>(forest, forest.roots + tree, rows + document * stride);
-    }
     for (; tree < forest.n_trees; ++tree)
         for (int64_t document = 0; document < n; ++document)
             sums[document] += walk<routed, 1>(forest, forest.roots + tree, rows + document * stride);
