@@ -2,6 +2,7 @@ rule check_parity_teacher:
     input:
         model=f"results/teachers/{TEACHER}/model.txt",
         data=split("test"),
+        native=NATIVE,
         library=library("check_parity"),
     output:
         f"results/parity/{TEACHER}/teacher.json",
@@ -25,6 +26,7 @@ use rule check_parity_teacher as check_parity_student with:
     input:
         model=f"results/students/{RUN}/sp{{sparsity}}.safetensors",
         data=split("test"),
+        native=NATIVE,
         library=library("check_parity"),
     output:
         f"results/parity/{RUN}/sp{{sparsity}}.json",
@@ -43,6 +45,7 @@ rule time_teacher:
         reference=reference_model,
         data=split("test"),
         parity=f"results/parity/{TEACHER}/teacher.json",
+        native=NATIVE,
         library=library("time_model"),
     output:
         f"results/timing/{TEACHER}/teacher.json",
@@ -73,6 +76,7 @@ use rule time_teacher as time_student with:
         reference=reference_model,
         data=split("test"),
         parity=f"results/parity/{RUN}/sp{{sparsity}}.json",
+        native=NATIVE,
         library=library("time_model"),
     output:
         f"results/timing/{RUN}/sp{{sparsity}}.json",

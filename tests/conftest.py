@@ -1,5 +1,6 @@
 """What several tests share: the import path, a tiny learnable data set, a local web server."""
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -47,9 +48,13 @@ def fold(
 
 @pytest.fixture(scope="session")
 def native_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The native library, built from this checkout's sources."""
+    """The native library, built from this checkout's sources.
+
+    ``NATIVE_OPTIONS`` of the environment holds more of CMake's options: docs/native.md.
+    """
     path = tmp_path_factory.mktemp("native") / "libdistilrank.so"
-    build_native(Path(__file__).parents[1] / "distilrank" / "native", path)
+    options = os.environ.get("NATIVE_OPTIONS", "").split()
+    build_native(Path(__file__).parents[1] / "distilrank" / "native", path, *options)
     return path
 
 

@@ -1,4 +1,4 @@
-/* The C interface of libdistilrank. distilrank/native.py is its one binding.
+/* The C interface of libdistilrank. distilrank/native.py and distilrank/scorer.py bind it.
  *
  * No function throws, prints or keeps a pointer that it was handed, except distilrank_letor_feed.
  * Objects are used by one thread at a time; different objects by different threads freely.

@@ -11,7 +11,7 @@ namespace distilrank {
 namespace {
 
 // From so many documents on a block is faster than walks.
-constexpr int64_t kWalks = 12;
+constexpr int64_t kWalks = 7;
 
 struct ForestModel {
     WalkModel walk;

@@ -61,7 +61,7 @@ struct Avx512Forest : PortableForest {
     template <int levels>
     static void search_levels(const float *table, const float *column, int documents,
                               uint64_t *bits) {
-        __m512 tree[1 << (levels < 4 ? 0 : levels - 4)];
+        __m512 tree[16]; // as many as there are: the others are not looked at
         for (int part = 0; part < (levels < 4 ? 1 : 1 << (levels - 4)); ++part)
             tree[part] = _mm512_load_ps(table + 16 * part);
         const __m512 root = _mm512_set1_ps(table[1]);

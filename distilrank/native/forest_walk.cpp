@@ -8,7 +8,7 @@
 namespace distilrank {
 namespace {
 
-constexpr int kTrees = 24; // walked side by side: their loads overlap
+constexpr int kTrees = 16; // walked side by side: their loads overlap
 
 // NaN is zero where it is not missing.
 inline float zero_if_nan(float value) { return value == value ? value : 0.0f; }

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny import random_forest, random_student, random_tree
 
+from distilrank.engines import make_engine
 from distilrank.forest import DEFAULT_LEFT, NAN_IS_MISSING, ZERO_IS_MISSING, Forest, Tree
 from distilrank.readers import read_forest
 from distilrank.scorer import LEVELS, Scorer
@@ -290,6 +291,26 @@ def test_unknown_options_are_named(native_library):
         Scorer(forest, level="sse", library=native_library)
     with pytest.raises(ValueError, match=r"precision is 'fp8', expected one of fp32"):
         Scorer(random_student(np.random.default_rng(0)), precision="fp8", library=native_library)
+
+
+def test_the_engine_scores_and_says_what_runs(native_library, monkeypatch):
+    forest = random_forest(np.random.default_rng(0), 9, 64, FEATURES)
+    rows = np.random.default_rng(1).normal(size=(30, FEATURES)).astype(np.float32)
+    monkeypatch.setattr("distilrank.native.find_library", lambda: native_library)
+    engine = make_engine("native-forest")
+    assert engine.supports(forest) is None
+    engine.load(forest, 20)
+    for part in (rows[:20], rows[20:]):
+        np.testing.assert_allclose(engine.score(part), forest.predict(part), rtol=1e-5, atol=1e-6)
+    assert engine.describe()["trees"] == 9
+    with pytest.raises(ValueError, match="one thread, 2 asked for"):
+        engine.load(forest, 20, threads=2)
+
+
+def test_without_the_library_the_engine_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    reason = make_engine("native-forest").supports(random_forest(np.random.default_rng(0), 1, 2, 1))
+    assert "run 'snakemake native'" in reason
 
 
 def tree_of(**changes: object) -> Forest:
