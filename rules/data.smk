@@ -52,9 +52,7 @@ rule parse_letor:
     input:
         files=source_files_of,
         names=feature_names_of,
-        # Other native code shares the library: only the parser's own sources make a rerun.
-        native=ancient(NATIVE),
-        sources=native_files("letor"),
+        native=NATIVE,
         library=library("parse_letor"),
     output:
         train=split("train"),

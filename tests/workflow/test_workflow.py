@@ -170,6 +170,17 @@ def test_a_data_set_of_the_samples_shape_is_generated_and_parsed(
     assert np.abs(shares[0] - shares[1]).max() < 0.06
 
 
+def test_an_old_native_library_is_built_anew_and_the_rest_follows(tmp_path: Path) -> None:
+    """Snakemake drops what depends on a rebuilt file through ``ancient()`` from its plan."""
+    library = tmp_path / "results" / "native" / "libdistilrank.so"
+    library.parent.mkdir(parents=True)
+    library.touch()
+    os.utime(library, (0, 0))
+    plan = snakemake(tmp_path, "-n", "quality").stdout
+    for rule in ("build_native", "parse_letor", "train_teacher", "evaluate_student"):
+        assert rule in plan, rule
+
+
 def test_the_papers_grid_can_be_planned_without_its_data(tmp_path: Path) -> None:
     plan = snakemake(tmp_path, "-n", "--configfile", str(ROOT / "config/paper.yaml"))
     assert plan.returncode == 0, plan.stderr[-4000:]
