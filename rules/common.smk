@@ -18,6 +18,8 @@ TEACHER = "{dataset}/fold{fold}/{teacher}"
 RUN = "{dataset}/fold{fold}/{teacher}/{student}/{recipe}/seed{seed}"
 
 NATIVE = "results/native/libdistilrank.so"
+# The parser alone: data must not be read anew whenever a scorer's code changes.
+PARSER = "results/native/libdistilrank-letor.so"
 NATIVE_SOURCES = native_files()
 
 

@@ -52,7 +52,7 @@ rule parse_letor:
     input:
         files=source_files_of,
         names=feature_names_of,
-        native=NATIVE,
+        native=PARSER,
         library=library("parse_letor"),
     output:
         train=split("train"),

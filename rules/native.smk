@@ -1,3 +1,24 @@
+rule build_parser:
+    input:
+        sources=native_files("letor"),
+        library=library("build_native"),
+    output:
+        PARSER,
+    log:
+        "results/logs/build_parser.log",
+    benchmark:
+        "results/benchmarks/build_parser.tsv"
+    conda:
+        "../envs/native.yaml"
+    threads: 1
+    params:
+        options=["-DSCORERS=OFF"],
+    message:
+        "Building the native parser"
+    script:
+        "../scripts/build_native.py"
+
+
 rule build_native:
     input:
         sources=NATIVE_SOURCES,
@@ -11,6 +32,8 @@ rule build_native:
     conda:
         "../envs/native.yaml"
     threads: 1
+    params:
+        options=[],
     message:
         "Building the native library"
     script:

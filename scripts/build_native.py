@@ -54,4 +54,8 @@ def build_native(sources: str | Path, output: str | Path, *options: str) -> None
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        build_native(Path(snakemake.input.sources[0]).parent, snakemake.output[0])
+        build_native(
+            Path(snakemake.input.sources[0]).parent,
+            snakemake.output[0],
+            *snakemake.params.options,
+        )
