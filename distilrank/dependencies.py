@@ -30,7 +30,9 @@ def native_files(part: str = "") -> list[str]:
     folder = _PACKAGE / "native"
     found = [path for pattern in ("*.h", "*.hpp", "*.cpp") for path in folder.glob(pattern)]
     shared = [folder / "CMakeLists.txt", folder / "distilrank.h"]
-    own = [path for path in found if path not in shared and not path.stem.startswith(("fuzz", "check"))]
+    own = [
+        path for path in found if path not in shared and not path.stem.startswith(("fuzz", "check"))
+    ]
     return [*map(str, shared), *sorted(str(path) for path in own if path.stem.startswith(part))]
 
 

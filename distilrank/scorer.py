@@ -196,8 +196,8 @@ def _stride(rows: np.ndarray, n_features: int) -> int:
             f"rows of {rows.dtype} and shape {rows.shape} given, float32 of shape "
             f"(documents, {n_features}) expected"
         )
-    if len(rows) < 2 and (n_features < 2 or rows.strides[1] == 4):
-        return n_features  # NumPy gives the strides of single rows any value.
+    if not len(rows) or (len(rows) == 1 and (n_features < 2 or rows.strides[1] == 4)):
+        return n_features  # NumPy gives the strides of no and of single rows any value.
     bytes_apart, between = rows.strides
     if (n_features > 1 and between != 4) or bytes_apart % 4 or bytes_apart < 4 * n_features:
         raise ValueError(
