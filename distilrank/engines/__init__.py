@@ -15,8 +15,11 @@ from distilrank.engines.dense import Fetch, NumpyDense, TorchDense, Transpose
 from distilrank.engines.layered import LayeredEngine
 from distilrank.engines.libxsmm import LibxsmmCsr
 from distilrank.engines.lightgbm_forest import LightGbmEngine
-from distilrank.engines.native_forest import NativeForestEngine
-from distilrank.engines.native_net import NativeBf16Engine, NativeNetEngine
+from distilrank.engines.native_scorer import (
+    NativeBf16Engine,
+    NativeForestEngine,
+    NativeNetEngine,
+)
 from distilrank.engines.onnxruntime_net import OnnxRuntimeEngine
 from distilrank.engines.openvino_net import OpenVinoEngine
 from distilrank.engines.ydf_forest import YdfQuickScorerEngine

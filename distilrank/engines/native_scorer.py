@@ -1,27 +1,26 @@
-"""Networks in this project's own native scorer, in fp32 and bf16."""
+"""Forests and networks in this project's own native scorers."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from distilrank.engines.base import Engine, Model, check_rows, scaler_described
+from distilrank.forest import Forest
 from distilrank.native import load
 from distilrank.scorer import Scorer
 from distilrank.student import Student
 
 
-class NativeNetEngine(Engine):
+class _NativeEngine(Engine):
     """`distilrank.scorer.Scorer` on this processor's best level; see docs/native.md."""
 
-    name = "native-fp32"
-    kind = "network"
-    precision = "fp32"
+    scores: ClassVar[type[Forest] | type[Student]]
 
     def supports(self, model: Model) -> str | None:
-        if not isinstance(model, Student):
-            return "it scores networks only"
+        if not isinstance(model, self.scores):
+            return f"it scores {self.kind}s only"
         try:
             load()
         except (OSError, ValueError) as error:
@@ -29,13 +28,14 @@ class NativeNetEngine(Engine):
         return None
 
     def load(self, model: Model, batch: int, threads: int = 1) -> None:
-        if not isinstance(model, Student):
-            raise ValueError(f"{self.name} scores networks only")
+        if not isinstance(model, self.scores):
+            raise ValueError(f"{self.name} scores {self.kind}s only")
         if threads != 1:
             raise ValueError(f"{self.name} scores on one thread, {threads} asked for")
-        self._scorer = Scorer(model, precision=self.precision)
+        is_network = isinstance(model, Student)
+        self._scorer = Scorer(model, precision=self.precision if is_network else "fp32")
+        self._described = scaler_described(model) if is_network else {}
         self._batch = batch
-        self._described = scaler_described(model)
         self._out = np.empty(batch, dtype=np.float32)
 
     def score(self, rows: np.ndarray) -> np.ndarray:
@@ -45,6 +45,24 @@ class NativeNetEngine(Engine):
 
     def describe(self) -> dict[str, Any]:
         return self._scorer.describe() | self._described
+
+
+class NativeForestEngine(_NativeEngine):
+    """Forests, bit-sliced; sums are exact."""
+
+    name = "native-forest"
+    kind = "forest"
+    precision = "exact"
+    scores = Forest
+
+
+class NativeNetEngine(_NativeEngine):
+    """Networks in fp32."""
+
+    name = "native-fp32"
+    kind = "network"
+    precision = "fp32"
+    scores = Student
 
 
 class NativeBf16Engine(NativeNetEngine):
