@@ -28,7 +28,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from distilrank.letor import SplitWriter, parse_letor
-from distilrank.machine import fingerprint
+from distilrank.machine import machine_line
 from distilrank.native import parse_blocks
 
 
@@ -169,8 +169,7 @@ def show(path: Path, taken: dict[str, list[float]]) -> None:
         low, middle, high = np.percentile(size / np.array(samples), [25, 50, 75])
         ratio = np.median(samples) / ours
         print(f"| {name} | {middle:.0f} | {low:.0f} to {high:.0f} | {ratio:.2f} |")
-    host = fingerprint()
-    print(f"\nmachine {host['id']}: {host['cpu']}, {host['cores']} cores, Python {host['python']}")
+    print(f"\n{machine_line()}")
 
 
 def main() -> None:

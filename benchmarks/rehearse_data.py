@@ -28,7 +28,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from distilrank.letor import SPLITS, Dataset
-from distilrank.machine import fingerprint
+from distilrank.machine import machine_line
 
 ROOT = Path(__file__).parents[1]
 _FEATURES = 136
@@ -158,8 +158,7 @@ def show(folder: Path, archive: Path, steps: dict[str, tuple[float, float]]) -> 
     for name, (seconds, peak) in steps.items():
         print(f"| {name} | {seconds:.1f} | {peak:.0f} |")
     print(f"| opening all splits | {milliseconds / 1000:.4f} | |")
-    host = fingerprint()
-    print(f"\nmachine {host['id']}: {host['cpu']}, {host['cores']} cores, Python {host['python']}")
+    print(f"\n{machine_line()}")
 
 
 def main() -> None:

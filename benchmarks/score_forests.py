@@ -28,7 +28,7 @@ from distilrank.engines.base import Engine, SelfTimedEngine
 from distilrank.forest import Forest
 from distilrank.generate import Generator, Sample
 from distilrank.letor import Dataset
-from distilrank.machine import fingerprint
+from distilrank.machine import machine_line
 from distilrank.scorer import Scorer
 
 ENGINES = ("native-forest", "ydf-quickscorer", "lightgbm")
@@ -213,8 +213,7 @@ def main() -> None:
             print(f"\none query's documents: {half:.0f} us, 99th percentile {most:.0f} us; "
                   f"{len(cores)} cores: {speed / 1e6:.2f} million documents a second")  # fmt: skip
             print(scorer.describe())
-    host = fingerprint()
-    print(f"\nmachine {host['id']}: {host['cpu']}, {host['cores']} cores, Python {host['python']}")
+    print(f"\n{machine_line()}")
 
 
 if __name__ == "__main__":

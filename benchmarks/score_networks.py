@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from distilrank.engines import TOLERANCES, Engine, Model, load_model, make_engine
 from distilrank.engines.base import SelfTimedEngine, limit_threads
 from distilrank.letor import Dataset
-from distilrank.machine import fingerprint
+from distilrank.machine import machine_line
 from distilrank.pruning import magnitude_mask
 from distilrank.scaling import fit_zscore
 from distilrank.student import Student
@@ -174,8 +174,7 @@ def print_table(
 def measure(options: argparse.Namespace) -> None:
     rows = np.ascontiguousarray(Dataset.open(options.split).features)
     peak = peak_gflops()
-    host = fingerprint()
-    print(f"machine {host['id']}: {host['cpu']}, {host['cores']} cores, Python {host['python']}")
+    print(machine_line())
     print(f"fp32 FMA peak of a core: {peak:.1f} GFLOP/s; {len(rows)} documents")
     print("us/document: median [quartiles] xRATIO, the time as a multiple of native-fp32's")
     forest = load_model(options.forest) if options.forest else None

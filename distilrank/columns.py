@@ -15,8 +15,7 @@ from pyarrow import compute, csv, parquet
 from distilrank.archives import member
 from distilrank.formats import content_suffix
 from distilrank.letor import MISSING
-
-Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
+from distilrank.native import Rows
 
 _ROWS = 1 << 14
 _BLOCK = 1 << 20

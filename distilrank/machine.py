@@ -46,6 +46,12 @@ def fingerprint() -> dict[str, Any]:
     return {"id": hardware_id(described)} | described
 
 
+def machine_line() -> str:
+    """This host in a line, for the tables that benchmarks print."""
+    host = fingerprint()
+    return f"machine {host['id']}: {host['cpu']}, {host['cores']} cores, Python {host['python']}"
+
+
 def hardware_id(described: dict[str, Any]) -> str:
     """Eight hexadecimal digits of the SHA-256 of the hardware's stable part."""
     stable = json.dumps({key: described.get(key) for key in _STABLE}, sort_keys=True)

@@ -52,7 +52,7 @@ class Source:
             ValueError: names the file and line of anything that is not as expected.
         """
         entry = self.dataset["files"][name]
-        path = entry["path"].replace("{fold}", str(self.fold))
+        path = self._path(name)
         sha256 = {str(key): value for key, value in entry.get("sha256", {}).items()}
         grouped = self.dataset.get("group_queries", False)
         apart = folder.with_name(f"{folder.name}-as-it-came") if grouped else folder
@@ -69,6 +69,10 @@ class Source:
         if grouped:
             group_queries(apart, folder)
         logging.info("%s: %d documents, %d queries", path, writer.n_documents, writer.n_queries)
+
+    def _path(self, name: str) -> str:
+        """The place of the file ``name`` in the archive or folder."""
+        return self.dataset["files"][name]["path"].replace("{fold}", str(self.fold))
 
     def _rows(self, path: str, sha256: str | None) -> tuple[Iterator[Rows], list[str]]:
         """The documents of one file, and the features' names where they are known."""
@@ -89,9 +93,8 @@ class Source:
         """The named columns; the features are the train file's, in its order, in every file."""
         columns, files = dict(self.dataset["columns"]), self.dataset["files"]
         if "features" not in columns and "train" in files:
-            train = files["train"]["path"].replace("{fold}", str(self.fold))
             largest = self.dataset.get("largest_file_gb")
-            columns["features"] = Table(self.place, train, columns, largest).features
+            columns["features"] = Table(self.place, self._path("train"), columns, largest).features
         return columns
 
     def _letor(
