@@ -52,8 +52,18 @@ def native_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     ``NATIVE_OPTIONS`` of the environment holds more of CMake's options: docs/native.md.
     """
-    path = tmp_path_factory.mktemp("native") / "libdistilrank.so"
-    options = os.environ.get("NATIVE_OPTIONS", "").split()
+    return _built(tmp_path_factory.mktemp("native"))
+
+
+@pytest.fixture(scope="session")
+def tile_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, with AMX's instructions computed in plain code."""
+    return _built(tmp_path_factory.mktemp("tiles"), "-DTILE_MODEL=ON")
+
+
+def _built(folder: Path, *options: str) -> Path:
+    path = folder / "libdistilrank.so"
+    options = (*options, *os.environ.get("NATIVE_OPTIONS", "").split())
     build_native(Path(__file__).parents[1] / "distilrank" / "native", path, *options)
     return path
 

@@ -71,3 +71,11 @@ class NativeBf16Engine(NativeNetEngine):
     name = "native-bf16"
     precision = "bf16"
     exact = False
+
+
+class NativeInt8Engine(NativeNetEngine):
+    """All layers but the first in whole numbers of 8 bits; see `distilrank.quantise`."""
+
+    name = "native-int8"
+    precision = "int8"
+    exact = False

@@ -10,6 +10,12 @@ namespace {
 
 #if defined(__x86_64__)
 
+bool has_bf16() { return __builtin_cpu_supports("avx512bf16"); }
+bool has_vnni() { return __builtin_cpu_supports("avx512vnni"); }
+
+#ifdef DISTILRANK_TILE_MODEL
+bool has_tiles() { return true; }
+#else
 // Linux gives tile registers to a process that asks for them (arch_prctl, since 5.16).
 bool may_use_tiles() {
     constexpr long kRequestPermission = 0x1023, kTileData = 18;
@@ -22,25 +28,28 @@ bool has_tiles() {
     constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25;
     return (d & kBf16) && (d & kTile) && (d & kInt8) && may_use_tiles();
 }
+#endif
 
 distilrank_level best_level() {
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512vl");
-    if (avx512 && has_tiles()) return DISTILRANK_AMX;
+    // Every processor with AMX has both extensions; the kernels count on it.
+    if (avx512 && has_bf16() && has_vnni() && has_tiles()) return DISTILRANK_AMX;
     return avx512 ? DISTILRANK_AVX512 : avx2 ? DISTILRANK_AVX2 : DISTILRANK_PORTABLE;
 }
-
-bool has_bf16() { return __builtin_cpu_supports("avx512bf16"); }
 
 #else
 
 bool has_bf16() { return false; }
+bool has_vnni() { return false; }
 
 distilrank_level best_level() { return DISTILRANK_PORTABLE; }
 
 #endif
+
+bool has_avx512() { return usable_level(DISTILRANK_BEST) >= DISTILRANK_AVX512; }
 
 } // namespace
 
@@ -50,8 +59,13 @@ distilrank_level usable_level(distilrank_level most) {
 }
 
 bool has_avx512_bf16() {
-    static const bool has = has_bf16();
-    return has && usable_level(DISTILRANK_BEST) >= DISTILRANK_AVX512;
+    static const bool has = has_avx512() && has_bf16();
+    return has;
+}
+
+bool has_avx512_vnni() {
+    static const bool has = has_avx512() && has_vnni();
+    return has;
 }
 
 const char *level_name(distilrank_level level) {

@@ -9,8 +9,9 @@ namespace distilrank {
 // (DISTILRANK_BEST: no bound). AMX needs the system's leave, which is asked for here once.
 distilrank_level usable_level(distilrank_level most);
 
-// AVX512_BF16, which some processors of the AVX-512 level have.
+// What some processors of the AVX-512 level have.
 bool has_avx512_bf16();
+bool has_avx512_vnni();
 
 const char *level_name(distilrank_level level);
 

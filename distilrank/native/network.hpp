@@ -6,22 +6,28 @@
 
 namespace distilrank {
 
-// Numbers are kept in words of 32 bits, typed float whatever is in them: one float, or a pair of
-// bf16 of neighbouring inputs, the first in the lower half. `depth` counts words.
+// Numbers are kept in words of 32 bits, typed float whatever is in them: one float, a pair of bf16
+// or four whole numbers of 8 bits, of neighbouring inputs, the first in the lowest bits. `depth`
+// counts words.
 //
-// y = clamp(W x + b). Every array is aligned to 64 bytes.
+// y = clamp(W x + b); where W and x are whole numbers, y = clamp(scale * (W x) + b).
+// Every array is aligned to 64 bytes.
 struct NetworkLayer {
     int64_t depth; // words of inputs
     int64_t outputs;
-    int64_t padded;  // outputs, rounded up to whole vectors
-    float low, high; // the bounds of ReLU6, or none: infinities
-    const float *bias; // (padded), zeros at the end
+    int64_t padded;     // outputs, rounded up to whole vectors
+    float low, high;    // the bounds of ReLU6, or none: infinities
+    const float *bias;  // (padded), zeros at the end
+    const float *scale; // (padded), of whole numbers
 
     // Dense: the weights twice, for blocks of documents and for few.
     const float *panels; // panels of `heights[p]` outputs, one after the other: (depth, height)
     const int32_t *heights;
     int64_t n_panels;
     const float *columns; // (depth, padded)
+    // And for blocks on AMX, else NULL: tiles of 16 outputs by 16 words, (outputs, depth) of tiles,
+    // zeros where they reach further than the layer.
+    const float *tiles;
 
     // Sparse (`starts` is not NULL): outputs sorted by their number of weights, again twice.
     const int32_t *starts; // (outputs + 1): CSR, for blocks
@@ -50,21 +56,30 @@ struct NetworkBuffers {
     int32_t *active_indices; // (widest)
 };
 
-// One instruction set's code for one precision, and the shapes it wants the weights in.
+// What the numbers of a network are: the first layer's and those of all others.
+enum NetworkNumbers { kFp32, kBf16, kFp32ThenBf16, kFp32ThenInt8, kNetworkNumbers };
+
+// One instruction set's code for one kind of numbers, and the shapes it wants the weights in.
 struct NetworkKernels {
+    const char *level, *instruction; // for describe(); the instruction may be ""
     int32_t width;    // floats of a vector
     int32_t block;    // documents scored together
     int32_t height;   // most outputs of a panel
-    int32_t per_word; // numbers of a word
+    int32_t first_per_word, per_word; // numbers of a word: the features, and all other layers' inputs
+    bool tiles;       // layers behind the first want `NetworkLayer::tiles`, and so does the first,
+                      // where its numbers are the same
     void (*score)(const Network &, const NetworkBuffers &, const float *rows, int64_t n,
                   int64_t stride, float *scores);
 };
 
-extern const NetworkKernels network_portable, network_portable_bf16;
+// By NetworkNumbers; those without a `score` are not there.
+extern const NetworkKernels network_portable[kNetworkNumbers];
 #if defined(__x86_64__)
-extern const NetworkKernels network_avx2, network_avx2_bf16;
-extern const NetworkKernels network_avx512, network_avx512_bf16; // the latter without AVX512_BF16
-extern const NetworkKernels network_vdpbf16;                     // with it
+extern const NetworkKernels network_avx2[kNetworkNumbers];
+extern const NetworkKernels network_avx512[kNetworkNumbers];
+extern const NetworkKernels network_vdpbf16[kNetworkNumbers]; // AVX512_BF16: bf16 alone
+extern const NetworkKernels network_vnni[kNetworkNumbers];    // AVX512_VNNI: int8 alone
+extern const NetworkKernels network_amx[kNetworkNumbers];     // AMX, with both: not fp32
 #endif
 
 } // namespace distilrank

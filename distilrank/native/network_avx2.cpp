@@ -26,6 +26,10 @@ struct Avx2 {
     static Vector clamp(Vector x, Vector low, Vector high) {
         return _mm256_min_ps(high, _mm256_max_ps(low, x));
     }
+    // NaN becomes the lower bound.
+    static Vector clamp_numbers(Vector x, Vector low, Vector high) {
+        return _mm256_min_ps(_mm256_max_ps(x, low), high);
+    }
     static Vector replace(Vector x, Vector what, Vector other, Vector by) {
         return _mm256_blendv_ps(other, by, _mm256_cmp_ps(x, what, _CMP_EQ_OQ));
     }
@@ -74,6 +78,38 @@ struct Avx2 {
         _mm_storeu_si128(reinterpret_cast<__m128i *>(to), _mm256_castsi256_si128(both));
     }
 
+    static Vector dot_pairs(Vector sum, Vector one, Vector other) {
+        sum = fma(lower(one), lower(other), sum);
+        return fma(upper(one), upper(other), sum);
+    }
+
+    // Whole numbers: sums of 32 bits as floats; weights of -127 to 127 times activations of 0 to
+    // 255, four of each in a word, added up; and numbers of 0 to 255 from floats, to the nearest.
+    static Vector from_whole(Vector sum) { return _mm256_cvtepi32_ps(_mm256_castps_si256(sum)); }
+    // Products of bytes next to each other may be beyond 16 bits: first the even, then the odd ones.
+    static Vector dot_bytes(Vector sum, Vector weight, Vector active) {
+        const __m256i w = _mm256_castps_si256(weight), a = _mm256_castps_si256(active);
+        const __m256i even = _mm256_madd_epi16(_mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8),
+                                               _mm256_and_si256(a, _mm256_set1_epi16(255)));
+        const __m256i odd = _mm256_madd_epi16(_mm256_srai_epi16(w, 8), _mm256_srli_epi16(a, 8));
+        return _mm256_castsi256_ps(
+            _mm256_add_epi32(_mm256_castps_si256(sum), _mm256_add_epi32(even, odd)));
+    }
+    static Vector packed_bytes(const Vector *units) {
+        const __m256i first = _mm256_or_si256(
+            _mm256_cvtps_epi32(units[0]), _mm256_slli_epi32(_mm256_cvtps_epi32(units[1]), 8));
+        const __m256i second = _mm256_or_si256(
+            _mm256_slli_epi32(_mm256_cvtps_epi32(units[2]), 16),
+            _mm256_slli_epi32(_mm256_cvtps_epi32(units[3]), 24));
+        return _mm256_castsi256_ps(_mm256_or_si256(first, second));
+    }
+    static void store_bytes(float *to, Vector x) {
+        const __m256i whole = _mm256_cvtps_epi32(x);
+        const __m128i halves = _mm_packs_epi32(_mm256_castsi256_si128(whole),
+                                               _mm256_extracti128_si256(whole, 1));
+        _mm_storel_epi64(reinterpret_cast<__m128i *>(to), _mm_packus_epi16(halves, halves));
+    }
+
     // Column `first` + c of 8 rows as out[c]; zeros where c is not below count.
     static void transposed(const float *const *row, int64_t first, int count, Vector *out) {
         Vector a[8], b[8];
@@ -98,7 +134,8 @@ struct Avx2 {
 
 } // namespace
 
-const NetworkKernels network_avx2 = NetworkCode<Fp32<Avx2>>::kernels;
-const NetworkKernels network_avx2_bf16 = NetworkCode<Bf16<Avx2>>::kernels;
+const NetworkKernels network_avx2[kNetworkNumbers] = {
+    CodeFp32<Avx2>::kernels("avx2"), CodeBf16<Avx2>::kernels("avx2"),
+    CodeFp32ThenBf16<Avx2>::kernels("avx2"), CodeFp32ThenInt8<Avx2>::kernels("avx2")};
 
 } // namespace distilrank

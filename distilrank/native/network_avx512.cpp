@@ -4,7 +4,8 @@
 
 namespace distilrank {
 
-const NetworkKernels network_avx512 = NetworkCode<Fp32<Avx512>>::kernels;
-const NetworkKernels network_avx512_bf16 = NetworkCode<Bf16<Avx512>>::kernels;
+const NetworkKernels network_avx512[kNetworkNumbers] = {
+    CodeFp32<Avx512>::kernels("avx512"), CodeBf16<Avx512>::kernels("avx512"),
+    CodeFp32ThenBf16<Avx512>::kernels("avx512"), CodeFp32ThenInt8<Avx512>::kernels("avx512")};
 
 } // namespace distilrank

@@ -1,4 +1,7 @@
-// What AVX-512 (F, BW, DQ, VL) offers the network's kernels.
+// What AVX-512 (F, BW, DQ, VL) offers the network's kernels, and AVX512_BF16 and AVX512_VNNI where
+// the file that includes this is compiled for them.
+#pragma once
+
 #include <cstdint>
 #include <immintrin.h>
 
@@ -22,6 +25,10 @@ struct Avx512 {
     // NaN passes: min and max give their second operand then.
     static Vector clamp(Vector x, Vector low, Vector high) {
         return _mm512_min_ps(high, _mm512_max_ps(low, x));
+    }
+    // NaN becomes the lower bound.
+    static Vector clamp_numbers(Vector x, Vector low, Vector high) {
+        return _mm512_min_ps(_mm512_max_ps(x, low), high);
     }
     static Vector replace(Vector x, Vector what, Vector other, Vector by) {
         return _mm512_mask_mov_ps(other, _mm512_cmp_ps_mask(x, what, _CMP_EQ_OQ), by);
@@ -74,6 +81,36 @@ struct Avx512 {
                             _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded(x), 16)));
     }
 
+    static Vector dot_pairs(Vector sum, Vector one, Vector other) {
+        sum = fma(lower(one), lower(other), sum);
+        return fma(upper(one), upper(other), sum);
+    }
+
+    // Whole numbers: sums of 32 bits as floats; weights of -127 to 127 times activations of 0 to
+    // 255, four of each in a word, added up; and numbers of 0 to 255 from floats, to the nearest.
+    static Vector from_whole(Vector sum) { return _mm512_cvtepi32_ps(_mm512_castps_si512(sum)); }
+    // Products of bytes next to each other may be beyond 16 bits: first the even, then the odd ones.
+    static Vector dot_bytes(Vector sum, Vector weight, Vector active) {
+        const __m512i w = _mm512_castps_si512(weight), a = _mm512_castps_si512(active);
+        const __m512i even = _mm512_madd_epi16(_mm512_srai_epi16(_mm512_slli_epi16(w, 8), 8),
+                                               _mm512_and_si512(a, _mm512_set1_epi16(255)));
+        const __m512i odd = _mm512_madd_epi16(_mm512_srai_epi16(w, 8), _mm512_srli_epi16(a, 8));
+        return _mm512_castsi512_ps(
+            _mm512_add_epi32(_mm512_castps_si512(sum), _mm512_add_epi32(even, odd)));
+    }
+    static Vector packed_bytes(const Vector *units) {
+        const __m512i first = _mm512_or_si512(
+            _mm512_cvtps_epi32(units[0]), _mm512_slli_epi32(_mm512_cvtps_epi32(units[1]), 8));
+        const __m512i second = _mm512_or_si512(
+            _mm512_slli_epi32(_mm512_cvtps_epi32(units[2]), 16),
+            _mm512_slli_epi32(_mm512_cvtps_epi32(units[3]), 24));
+        return _mm512_castsi512_ps(_mm512_or_si512(first, second));
+    }
+    static void store_bytes(float *to, Vector x) {
+        _mm_storeu_si128(reinterpret_cast<__m128i *>(to),
+                         _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
+    }
+
     // Column `first` + c of 16 rows as out[c]; zeros where c is not below count.
     static void transposed(const float *const *row, int64_t first, int count, Vector *out) {
         Vector a[16], b[16];
@@ -101,6 +138,40 @@ struct Avx512 {
         }
     }
 };
+
+#ifdef __AVX512BF16__
+template <class Base>
+struct Vdpbf16 : Base {
+    using Vector = __m512;
+    static __m512bh as_bf16(Vector words) { return reinterpret_cast<__m512bh>(words); }
+    static Vector dot_pairs(Vector sum, Vector one, Vector other) {
+        return _mm512_dpbf16_ps(sum, as_bf16(one), as_bf16(other));
+    }
+    // The instruction puts one vector behind the other; words want them interleaved.
+    static Vector packed(Vector low, Vector high) {
+        const __m512i order = _mm512_setr_epi32(
+            0x100000, 0x110001, 0x120002, 0x130003, 0x140004, 0x150005, 0x160006, 0x170007,
+            0x180008, 0x190009, 0x1a000a, 0x1b000b, 0x1c000c, 0x1d000d, 0x1e000e, 0x1f000f);
+        const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
+        return _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, both));
+    }
+    static void store_halves(float *to, Vector x) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i *>(to),
+                            reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
+    }
+};
+#endif
+
+#ifdef __AVX512VNNI__
+template <class Base>
+struct Vnni : Base {
+    using Vector = __m512;
+    static Vector dot_bytes(Vector sum, Vector weight, Vector active) {
+        return _mm512_castsi512_ps(_mm512_dpbusd_epi32(
+            _mm512_castps_si512(sum), _mm512_castps_si512(active), _mm512_castps_si512(weight)));
+    }
+};
+#endif
 
 } // namespace
 } // namespace distilrank

@@ -31,6 +31,11 @@ struct Portable {
         x = x < low ? low : x;
         return x > high ? high : x;
     }
+    // NaN becomes the lower bound.
+    static Vector clamp_numbers(Vector x, Vector low, Vector high) {
+        x = x > low ? x : low;
+        return x < high ? x : high;
+    }
     static Vector replace(Vector x, Vector what, Vector other, Vector by) {
         return x == what ? by : other;
     }
@@ -70,6 +75,33 @@ struct Portable {
         for (int word = 0; word < 2; ++word) to[word] = reinterpret_cast<Vector>(words)[word];
     }
 
+    static Vector dot_pairs(Vector sum, Vector one, Vector other) {
+        sum = fma(lower(one), lower(other), sum);
+        return fma(upper(one), upper(other), sum);
+    }
+
+    // Whole numbers: sums of 32 bits as floats; weights of -127 to 127 times activations of 0 to
+    // 255, four of each in a word, added up; and numbers of 0 to 255 from floats, to the nearest.
+    static Vector from_whole(Vector sum) { return __builtin_convertvector(as_bits(sum), Vector); }
+    static Vector dot_bytes(Vector sum, Vector weight, Vector active) {
+        Bits total = as_bits(sum);
+        for (int byte = 0; byte < 4; ++byte)
+            total += ((as_bits(weight) << (24 - 8 * byte)) >> 24) *
+                     ((as_bits(active) >> (8 * byte)) & 255);
+        return reinterpret_cast<Vector>(total);
+    }
+    // Behind 2^23 there are no fractions: adding it rounds, ties to even, into the lowest bits.
+    static Bits nearest(Vector x) { return as_bits(x + 8388608.0f) & 255; }
+    static Vector packed_bytes(const Vector *units) {
+        return reinterpret_cast<Vector>(nearest(units[0]) | (nearest(units[1]) << 8) |
+                                        (nearest(units[2]) << 16) | (nearest(units[3]) << 24));
+    }
+    static void store_bytes(float *to, Vector x) {
+        const Bits whole = nearest(x);
+        const int32_t word = whole[0] | (whole[1] << 8) | (whole[2] << 16) | (whole[3] << 24);
+        __builtin_memcpy(to, &word, sizeof word);
+    }
+
     // Column `first` + c of 4 rows as out[c]; zeros where c is not below count.
     static void transposed(const float *const *row, int64_t first, int count, Vector *out) {
         for (int c = 0; c < kWidth; ++c) {
@@ -81,7 +113,9 @@ struct Portable {
 
 } // namespace
 
-const NetworkKernels network_portable = NetworkCode<Fp32<Portable>>::kernels;
-const NetworkKernels network_portable_bf16 = NetworkCode<Bf16<Portable>>::kernels;
+const NetworkKernels network_portable[kNetworkNumbers] = {
+    CodeFp32<Portable>::kernels("portable"), CodeBf16<Portable>::kernels("portable"),
+    CodeFp32ThenBf16<Portable>::kernels("portable"),
+    CodeFp32ThenInt8<Portable>::kernels("portable")};
 
 } // namespace distilrank

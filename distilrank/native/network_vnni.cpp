@@ -1,0 +1,10 @@
+// The int8 network scorer for AVX-512 with AVX512_VNNI.
+#include "network_avx512.hpp"
+#include "network_kernels.hpp"
+
+namespace distilrank {
+
+const NetworkKernels network_vnni[kNetworkNumbers] = {
+    {}, {}, {}, CodeFp32ThenInt8<Vnni<Avx512>>::kernels("avx512", "vpdpbusd")};
+
+} // namespace distilrank
