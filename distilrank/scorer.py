@@ -25,6 +25,18 @@ PRECISIONS = ("fp32", "bf16", "int8")
 _INT32, _INT64 = ctypes.c_int32, ctypes.c_int64
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
 _SENTENCE = 500
+_capsule = ctypes.pythonapi.PyCapsule_GetPointer
+_capsule.restype, _capsule.argtypes = _POINTER, [ctypes.py_object, ctypes.c_char_p]
+
+
+class _ArrayInterface(ctypes.Structure):
+    """NumPy's PyArrayInterface, behind ``__array_struct__``."""
+
+    _fields_ = [
+        ("two", ctypes.c_int), ("nd", ctypes.c_int), ("typekind", ctypes.c_char),
+        ("itemsize", ctypes.c_int), ("flags", ctypes.c_int), ("shape", _POINTER),
+        ("strides", _POINTER), ("data", _POINTER),
+    ]  # fmt: skip
 
 
 class _Options(ctypes.Structure):
@@ -94,7 +106,16 @@ class Scorer:
         if not handle:
             raise ValueError(error.value.decode())
         self._handle, self._error = handle, error
-        self._score = self._native.distilrank_scorer_score
+        # Arguments that live as long as the scorer: making them anew, as declared argument types
+        # would, costs more than scoring a document.
+        self._score = self._native["distilrank_scorer_score"]
+        self._score.restype = _INT32
+        self._rows, self._scores = _POINTER(), _POINTER()
+        self._count, self._stride = _INT64(), _INT64()
+        self._arguments = (
+            _POINTER(handle), self._rows, self._count, self._stride, self._scores, error,
+            _SIZE(_SENTENCE),
+        )  # fmt: skip
 
     def score(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Score ``rows``.
@@ -121,11 +142,10 @@ class Scorer:
             )
         elif not out.flags.writeable:
             raise ValueError("out cannot be written to")
-        status = self._score(
-            self._open(), rows.ctypes.data, len(rows), stride, out.ctypes.data, self._error,
-            _SENTENCE,
-        )  # fmt: skip
-        if status:
+        self._open()
+        self._rows.value, self._scores.value = _address(rows), _address(out)
+        self._count.value, self._stride.value = len(rows), stride
+        if self._score(*self._arguments):
             raise ValueError(self._error.value.decode())
         return out
 
@@ -181,6 +201,12 @@ def _native(path: str | os.PathLike | None) -> ctypes.CDLL:
             function = getattr(library, f"distilrank_scorer_{name}")
             function.restype, function.argtypes = result, arguments
     return library
+
+
+def _address(array: np.ndarray) -> int:
+    """Where the array's numbers lie: ``array.ctypes.data``, in half the time."""
+    interface = array.__array_struct__  # Held here: the structure lives as long as it does.
+    return _POINTER.from_address(_capsule(interface, None) + _ArrayInterface.data.offset).value or 0
 
 
 def _index(option: str, value: str, names: Sequence[str]) -> int:
