@@ -206,6 +206,7 @@ def _native(path: str | os.PathLike | None) -> ctypes.CDLL:
             "forest": (_POINTER, [_POINTER, _POINTER, *said]),
             "network": (_POINTER, [_POINTER, _POINTER, *said]),
             "open": (_POINTER, [ctypes.c_char_p, _POINTER, *said]),
+            "read": (_POINTER, [ctypes.c_char_p, _SIZE, _POINTER, *said]),
             "clone": (_POINTER, [_POINTER, *said]),
             "features": (_INT64, [_POINTER]),
             "describe": (ctypes.c_char_p, [_POINTER]),
