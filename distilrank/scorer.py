@@ -118,7 +118,7 @@ class Scorer:
             name, ctypes.byref(options), error, len(error)
         )
         if not handle:
-            raise ValueError(f"{os.fsdecode(path)}: {error.value.decode()}")
+            raise ValueError(f"{os.fsdecode(path)}: {error.value.decode(errors='replace')}")
         scorer.n_features = scorer._native.distilrank_scorer_features(handle)
         scorer._own(handle, error)
         return scorer

@@ -17,7 +17,7 @@ namespace {
 using Text = std::string_view;
 
 // LightGBM's kZeroThreshold is a float: what is at most this far from 0 counts as 0.
-constexpr double kZero = 1e-35f;
+constexpr double kZero = static_cast<double>(1e-35f);
 // decision_type: bit 0 = categorical, bit 1 = default left, then the kind of missing value.
 constexpr int32_t kCategorical = 1, kDefaultLeft = 2, kKindAt = 2;
 constexpr uint8_t kMissing[] = {0, DISTILRANK_ZERO_IS_MISSING, DISTILRANK_NAN_IS_MISSING};

@@ -73,8 +73,9 @@ public:
 
 private:
     [[noreturn]] static void fail(const char *what) {
+        const int why = errno; // before anything is allocated
         refuse_file(std::string("the file cannot be ") + what + ": " +
-                    std::generic_category().message(errno));
+                    std::generic_category().message(why));
     }
 
     int file_;
