@@ -87,9 +87,7 @@ class Scorer:
             ValueError: if the model cannot be scored, or an option is none: a sentence.
             OSError: if the native library is missing.
         """
-        options = _Options(
-            _index("level", level, LEVELS), _index("precision", precision, PRECISIONS)
-        )
+        options = _options(level, precision)
         self._handle: int | None = None
         self._native = _native(library)
         self.n_features = model.n_features
@@ -101,6 +99,41 @@ class Scorer:
         handle = create(ctypes.byref(structure), ctypes.byref(options), error, len(error))
         del kept  # The library copied what it needs.
         self._own(handle, error)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike,
+        level: str = "best",
+        precision: str = "fp32",
+        library: str | os.PathLike | None = None,
+    ) -> Scorer:
+        """Make the model in a file ready: a saved `Student`, or a forest as LightGBM text.
+
+        The library reads the file itself, told by its content: the same scores as by
+        ``Scorer(Student.load(path))`` and ``Scorer(read_forest(path))``. A file from a stranger is
+        safe to open.
+
+        Raises:
+            ValueError: if the file is missing, or is no model that can be scored: a sentence with
+                the path; or if an option is none.
+            OSError: if the native library is missing.
+        """
+        options = _options(level, precision)
+        scorer = object.__new__(cls)
+        scorer._handle, scorer._native = None, _native(library)
+        name = os.fsencode(path)
+        if b"\0" in name:  # C would read up to there, and open another file.
+            raise ValueError(f"{os.fsdecode(path)!r} is no file's name")
+        error = ctypes.create_string_buffer(_SENTENCE)
+        handle = scorer._native.distilrank_scorer_open(
+            name, ctypes.byref(options), error, len(error)
+        )
+        if not handle:
+            raise ValueError(f"{os.fsdecode(path)}: {error.value.decode(errors='replace')}")
+        scorer.n_features = scorer._native.distilrank_scorer_features(handle)
+        scorer._own(handle, error)
+        return scorer
 
     def _own(self, handle: int | None, error: Any) -> None:
         if not handle:
@@ -192,7 +225,10 @@ def _native(path: str | os.PathLike | None) -> ctypes.CDLL:
         signatures = {
             "forest": (_POINTER, [_POINTER, _POINTER, *said]),
             "network": (_POINTER, [_POINTER, _POINTER, *said]),
+            "open": (_POINTER, [ctypes.c_char_p, _POINTER, *said]),
+            "read": (_POINTER, [ctypes.c_char_p, _SIZE, _POINTER, *said]),
             "clone": (_POINTER, [_POINTER, *said]),
+            "features": (_INT64, [_POINTER]),
             "describe": (ctypes.c_char_p, [_POINTER]),
             "destroy": (None, [_POINTER]),
             "score": (_INT32, [_POINTER, _POINTER, _INT64, _INT64, _POINTER, *said]),
@@ -207,6 +243,10 @@ def _address(array: np.ndarray) -> int:
     """Where the array's numbers lie: ``array.ctypes.data``, in half the time."""
     interface = array.__array_struct__  # Held here: the structure lives as long as it does.
     return _POINTER.from_address(_capsule(interface, None) + _ArrayInterface.data.offset).value or 0
+
+
+def _options(level: str, precision: str) -> _Options:
+    return _Options(_index("level", level, LEVELS), _index("precision", precision, PRECISIONS))
 
 
 def _index(option: str, value: str, names: Sequence[str]) -> int:

@@ -16,7 +16,7 @@ extern "C" {
 #define DISTILRANK_API __attribute__((visibility("default")))
 
 /* Goes up by one with every change of this file that an older binding would not understand. */
-#define DISTILRANK_ABI 3
+#define DISTILRANK_ABI 4
 DISTILRANK_API int32_t distilrank_abi(void);
 
 /* ---- The LETOR parser: bytes in, cut anywhere; whole documents out ----
@@ -159,6 +159,16 @@ DISTILRANK_API distilrank_scorer *distilrank_scorer_network(const distilrank_net
                                                             const distilrank_options *, char *error,
                                                             size_t size);
 
+/* From a model's file: a network that distilrank saved (safetensors) or a forest as LightGBM text,
+ * told by its content. A file from a stranger is safe to open. Sentences do not repeat the path. */
+DISTILRANK_API distilrank_scorer *distilrank_scorer_open(const char *path,
+                                                         const distilrank_options *, char *error,
+                                                         size_t size);
+/* The same from the file's bytes, which are not needed afterwards. */
+DISTILRANK_API distilrank_scorer *distilrank_scorer_read(const void *bytes, size_t n_bytes,
+                                                         const distilrank_options *, char *error,
+                                                         size_t size);
+
 /* The same model with buffers of its own. */
 DISTILRANK_API distilrank_scorer *distilrank_scorer_clone(const distilrank_scorer *, char *error,
                                                           size_t size);
@@ -167,6 +177,9 @@ DISTILRANK_API distilrank_scorer *distilrank_scorer_clone(const distilrank_score
 DISTILRANK_API int32_t distilrank_scorer_score(distilrank_scorer *, const float *rows, int64_t n,
                                                int64_t stride, float *scores, char *error,
                                                size_t size);
+
+/* How many features a row has; -1 for NULL. */
+DISTILRANK_API int64_t distilrank_scorer_features(const distilrank_scorer *);
 
 /* What really runs, as JSON: kind, level, precision, layers or trees. Lives as long as the scorer. */
 DISTILRANK_API const char *distilrank_scorer_describe(const distilrank_scorer *);

@@ -59,6 +59,7 @@ bool any_decimal(const char *at, const char *end, double &value) {
         const bool infinite = same_letters(at, end, "inf") || same_letters(at, end, "infinity");
         value = infinite ? std::numeric_limits<double>::infinity()
                          : std::numeric_limits<double>::quiet_NaN();
+        if (negative) value = -value;
         return infinite || same_letters(at, end, "nan");
     }
     if (here != end && (*here == 'e' || *here == 'E')) {

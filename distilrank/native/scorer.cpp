@@ -6,6 +6,8 @@
 #include <exception>
 #include <stdexcept>
 
+#include "model_file.hpp"
+
 struct distilrank_scorer {
     std::unique_ptr<distilrank::Scorer> scorer;
     std::string description;
@@ -65,6 +67,21 @@ distilrank_scorer *distilrank_scorer_network(const distilrank_network *network,
                 size);
 }
 
+distilrank_scorer *distilrank_scorer_open(const char *path, const distilrank_options *options,
+                                          char *error, size_t size) {
+    return made([&] { return distilrank::open_model(&given(path), checked(options)); }, error,
+                size);
+}
+
+distilrank_scorer *distilrank_scorer_read(const void *bytes, size_t n_bytes,
+                                          const distilrank_options *options, char *error,
+                                          size_t size) {
+    const auto *text = static_cast<const char *>(bytes);
+    return made(
+        [&] { return distilrank::read_model({&given(text), n_bytes}, checked(options)); }, error,
+        size);
+}
+
 distilrank_scorer *distilrank_scorer_clone(const distilrank_scorer *scorer, char *error,
                                            size_t size) {
     return made([&] { return given(scorer).scorer->clone(); }, error, size);
@@ -84,6 +101,10 @@ int32_t distilrank_scorer_score(distilrank_scorer *scorer, const float *rows, in
     }
     scorer->scorer->score(rows, n, stride, scores);
     return 0;
+}
+
+int64_t distilrank_scorer_features(const distilrank_scorer *scorer) {
+    return scorer ? scorer->scorer->n_features() : -1;
 }
 
 const char *distilrank_scorer_describe(const distilrank_scorer *scorer) {

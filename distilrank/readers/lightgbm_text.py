@@ -55,7 +55,7 @@ def _check_header(head: str, path: Path) -> int:
     classes = header.get("num_tree_per_iteration", "1")
     if classes != "1":
         raise ValueError(f"{path} scores {classes} classes, expected 1: one score a document")
-    if "average_output" in head.splitlines():
+    if "average_output" in head.split("\n"):
         raise ValueError(f"{path}: the forest averages its trees; train with boosting=gbdt")
     index = header.get("max_feature_idx", "")
     if not (index.isdecimal() and len(index) < 10):
@@ -66,7 +66,8 @@ def _check_header(head: str, path: Path) -> int:
 
 
 def _fields(block: str) -> dict[str, str]:
-    pairs = (line.partition("=") for line in block.splitlines() if "=" in line)
+    # Not splitlines(), which also splits within a feature's name: at a form feed, at U+2028.
+    pairs = (line.partition("=") for line in block.split("\n") if "=" in line)
     return {key: value for key, _, value in pairs}
 
 
