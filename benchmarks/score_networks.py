@@ -35,6 +35,7 @@ from distilrank.engines import TOLERANCES, Engine, Model, load_model, make_engin
 from distilrank.engines.base import SelfTimedEngine, limit_threads
 from distilrank.letor import Dataset
 from distilrank.machine import machine_line
+from distilrank.parity import network_reference
 from distilrank.pruning import magnitude_mask
 from distilrank.scaling import fit_zscore
 from distilrank.student import Student
@@ -80,7 +81,10 @@ def contenders(models: dict[str, Model], rows: np.ndarray) -> list[Contender]:
         one = Contender(name, model, reason=make_engine(name).supports(model) or "")
         if not one.reason:
             engine = loaded(one, len(rows))
-            expected = model.predict(rows)
+            score = model.predict
+            if isinstance(model, Student):
+                _, score = network_reference(model, engine.precision)
+            expected = score(rows)
             one.error = float(np.abs(engine.score(rows) - expected).max() / expected.std())
             # Random weights amplify the rounding of bf16 more than trained ones do.
             if not one.error < TOLERANCES[engine.precision] * (1 if engine.exact else 2):
