@@ -84,6 +84,44 @@ def test_the_student_keeps_its_own_weights(student):
     assert all(np.array_equal(a, b) for a, b in zip(again.weights, student.weights, strict=True))
 
 
+def test_equalised_neurons_use_more_of_the_codes_and_score_the_same(student, rows):
+    """fp32 is the same network; int8 is nearer to it, and is what the student file gives."""
+    quiet = replace(
+        student,
+        weights=(student.weights[0] / 20, student.weights[1], student.weights[2]),
+        biases=(student.biases[0] / 20, *student.biases[1:]),
+    )
+    net = net_of(quiet, "int8")
+    net.equalise(torch.tensor(rows))
+    again = net.student()
+    first, largest = (
+        np.clip(
+            each.standardised(rows) @ each.weights[0].astype(float).T + each.biases[0], 0, 6
+        ).max(axis=0)
+        for each in (quiet, again)
+    )
+    loud = first > 0.1 * first.max()
+    assert loud.sum() > 5
+    np.testing.assert_allclose(largest[loud], np.sqrt(6 * first[loud]), rtol=1e-5)
+    exact = quiet.predict(rows)
+    spread = exact.std()
+    np.testing.assert_allclose(again.predict(rows), exact, rtol=0, atol=1e-5 * spread)
+    before, after = (
+        np.abs(predict_int8(each, rows) - exact).mean() / spread for each in (quiet, again)
+    )
+    assert after < 0.5 * before
+    scores = net(torch.tensor(rows)).detach().numpy()
+    assert np.quantile(np.abs(scores - predict_int8(again, rows)), 0.95) < 1e-5 * spread
+
+
+def test_a_silent_layer_can_be_equalised(student, rows):
+    silent = replace(student, biases=(np.full_like(student.biases[0], -1e9), *student.biases[1:]))
+    net = net_of(silent, "int8")
+    net.equalise(torch.tensor(rows))
+    again = net.student()
+    np.testing.assert_allclose(again.predict(rows), silent.predict(rows), rtol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def lesson(fold: Fold) -> Lesson:
     return open_lesson(fold.data, fold.teacher, threads=1)
