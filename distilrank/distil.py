@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -19,9 +19,10 @@ import torch
 from torch import nn
 
 from distilrank.files import replacing
-from distilrank.letor import MISSING, Dataset
+from distilrank.letor import Dataset
 from distilrank.logs import progress
 from distilrank.metrics import per_query
+from distilrank.net import Net
 from distilrank.student import Student
 from distilrank.synthetic import Midpoints
 from distilrank.teacher import score
@@ -29,6 +30,8 @@ from distilrank.teacher import score
 Score = Callable[[np.ndarray], np.ndarray]
 HISTORY = ("epoch", "loss", "ndcg_vali", "learning_rate", "seconds")
 SELECTION = "ndcg@10"
+# What the ranges of int8's activations are taken from: largest values settle slowly.
+_KNOWN_DOCUMENTS = 20_000
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ def train(
     device: str = "cpu",
     no_relevant: float | None = 1.0,
     masks: Sequence[np.ndarray | None] | None = None,
+    precision: str = "fp32",
 ) -> tuple[Student, list[dict[str, float]]]:
     """Train ``student`` on ``lesson`` and keep its best epoch by vali nDCG@10.
 
@@ -152,6 +156,7 @@ def train(
         device: a torch device, see `pick_device`.
         no_relevant: nDCG of a vali query without a relevant document.
         masks: for each layer a boolean array of the weights that may differ from 0, or None.
+        precision: ``fp32``, or ``int8``: train, and choose the epoch, as int8 scores (see `Net`).
 
     Returns:
         The best student, and one record with the keys of `HISTORY` for each epoch.
@@ -162,7 +167,8 @@ def train(
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     generator = np.random.default_rng(seed)
-    net = _Net(student, schedule.dropout, masks or [None] * len(student.weights)).to(device)
+    masks = masks or [None] * len(student.weights)
+    net = Net(student, schedule.dropout, masks, precision).to(device)
     optimiser = torch.optim.Adam(
         net.parameters(),
         lr=schedule.learning_rate,
@@ -176,6 +182,8 @@ def train(
     for epoch in progress(range(1, schedule.epochs + 1), "training", schedule.epochs):
         start = time.perf_counter()
         rate = optimiser.param_groups[0]["lr"]
+        if precision == "int8":
+            net.equalise(torch.from_numpy(_some_of(lesson.train, seed)).to(device))
         loss = _epoch(net, optimiser, lesson, schedule, generator, epoch)
         decay.step()
         ndcg = _validate(net, lesson.vali, no_relevant)
@@ -192,12 +200,19 @@ def pick_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def _some_of(train_split: Dataset, seed: int) -> np.ndarray:
+    """(documents, features) float32: some real documents, the same whenever asked."""
+    count = min(train_split.n_documents, _KNOWN_DOCUMENTS)
+    places = np.random.default_rng(seed).choice(train_split.n_documents, count, replace=False)
+    return train_split.features[np.sort(places)]
+
+
 def _logged(record: dict[str, float]) -> tuple[Any, ...]:
     return record["epoch"], record["loss"], SELECTION, record["ndcg_vali"], record["seconds"]
 
 
 def _epoch(
-    net: "_Net",
+    net: Net,
     optimiser: torch.optim.Optimizer,
     lesson: Lesson,
     schedule: Schedule,
@@ -241,7 +256,7 @@ def _batches(
         yield rows, np.concatenate([lesson.targets[real], scored]).astype(np.float32)
 
 
-def _validate(net: "_Net", vali: Dataset, no_relevant: float | None) -> float:
+def _validate(net: Net, vali: Dataset, no_relevant: float | None) -> float:
     net.eval()
     with torch.inference_mode():
         scores = np.concatenate(
@@ -252,55 +267,3 @@ def _validate(net: "_Net", vali: Dataset, no_relevant: float | None) -> float:
         )
     values = per_query(SELECTION, scores, vali.labels, vali.offsets, no_relevant)
     return float(np.nanmean(values))
-
-
-class _Net(nn.Module):
-    """A `Student` that PyTorch can train."""
-
-    def __init__(
-        self, student: Student, dropout: float, masks: Sequence[np.ndarray | None]
-    ) -> None:
-        super().__init__()
-        self.origin = student
-        self.dropout = nn.Dropout(dropout)
-        self.layers = nn.ModuleList()
-        for weight, bias in zip(student.weights, student.biases, strict=True):
-            layer = nn.Linear(weight.shape[1], weight.shape[0])
-            layer.weight.data = torch.tensor(weight)
-            layer.bias.data = torch.tensor(bias)
-            self.layers.append(layer)
-        self.register_buffer("mean", torch.tensor(student.mean))
-        self.register_buffer("scale", torch.tensor(student.scale))
-        fill = None if student.fill is None else torch.tensor(student.fill)
-        self.register_buffer("fill", fill)
-        self.masked = [index for index, mask in enumerate(masks) if mask is not None]
-        for index in self.masked:
-            self.register_buffer(f"mask{index}", torch.tensor(masks[index], dtype=torch.float32))
-        self.hold_masks()
-
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        if self.fill is not None:
-            rows = torch.where(rows == float(MISSING), self.fill, rows)
-        # The z-score in float64: raw features reach 1e9, where float32 has few digits left.
-        hidden = ((rows.double() - self.mean) / self.scale).float()
-        for index, layer in enumerate(self.layers[:-1]):
-            hidden = nn.functional.relu6(layer(hidden))
-            if index == 0:
-                hidden = self.dropout(hidden)
-        return self.layers[-1](hidden).squeeze(1)
-
-    def hold_masks(self) -> None:
-        """Set the pruned weights back to 0: Adam's momentum would otherwise move them."""
-        with torch.no_grad():
-            for index in self.masked:
-                self.layers[index].weight.mul_(self.get_buffer(f"mask{index}"))
-
-    def student(self) -> Student:
-        """The network as it is now, in NumPy."""
-        arrays = [
-            tuple(tensor.detach().cpu().numpy().copy() for tensor in (layer.weight, layer.bias))
-            for layer in self.layers
-        ]
-        weights, biases = zip(*arrays, strict=True)
-        meta = dict(self.origin.meta)
-        return replace(self.origin, weights=weights, biases=biases, meta=meta)

@@ -106,6 +106,7 @@ def _dataset_tables(tables: Mapping[str, pd.DataFrame], dataset: str, batch: int
         "models": _table(own["models"], "models", classes=_model_classes(own)),
         "matched": _table(own["matched"], "matched"),
         "speedup": _table(own["speedup"], "speedup"),
+        "precision": _table(own["precision"], "precision"),
         "engines": _table(wide, columns=display.engine_columns(batches)),
         "skipped": _table(evidence.skipped_engines(own["engines"]), "skipped"),
         "predictor": _table(own["predictor"].query("batch == @batch"), "predictor"),

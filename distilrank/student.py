@@ -91,11 +91,19 @@ class Student:
         Raises:
             ValueError: if the rows have another width, or missing values and there is no `fill`.
         """
-        check_width(rows, self.n_features)
-        hidden = (self._filled(rows).astype(np.float64) - self.mean) / self.scale
+        hidden = self.standardised(rows)
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             hidden = np.clip(hidden @ weight.astype(np.float64).T + bias, 0.0, 6.0)
         return hidden @ self.weights[-1][0].astype(np.float64) + float(self.biases[-1][0])
+
+    def standardised(self, rows: np.ndarray) -> np.ndarray:
+        """(documents, features) float64: raw ``rows``, missing values filled in, as z-scores.
+
+        Raises:
+            ValueError: as `predict`.
+        """
+        check_width(rows, self.n_features)
+        return (self._filled(rows).astype(np.float64) - self.mean) / self.scale
 
     def _filled(self, rows: np.ndarray) -> np.ndarray:
         absent = rows == MISSING

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from distilrank.files import read_json
 from distilrank.matched import SIGNIFICANT, Match, Rules, headline, paired_samples, speedup
 from distilrank.metrics import METRICS
-from distilrank.results import Key, Quality, Timing, recipes_differ
+from distilrank.results import Key, Paths, Quality, Timing, recipes_differ
 
 NAN = float("nan")
 
@@ -119,17 +120,20 @@ def _ranking(quality: Quality) -> dict[str, Any]:
 
 def _against_teacher(quality: Quality, teacher: Quality, rules: Rules) -> dict[str, Any]:
     test = rules.compare(quality, teacher)
-    mark = ""
-    if test.p_value < SIGNIFICANT and test.difference:
-        mark = "worse" if test.difference < 0 else "better"
     return {
         "difference": test.difference,
         "low": test.interval[0],
         "high": test.interval[1],
         "p_value": test.p_value,
-        "mark": mark,
+        "mark": _mark(test.difference, test.p_value),
         "teacher_share": quality.mean("vali") / teacher.mean("vali"),
     }
+
+
+def _mark(difference: float, p_value: float) -> str:
+    if p_value >= SIGNIFICANT or not difference:
+        return ""
+    return "worse" if difference < 0 else "better"
 
 
 def matched_table(
@@ -224,10 +228,92 @@ def _is_fp32(line: Mapping[str, Any]) -> bool:
     return line.get("precision", "fp32") == "fp32"
 
 
-def _round_ratios(dense: Mapping[str, Any], sparse: Mapping[str, Any]) -> list[float]:
-    samples = np.array(sparse["samples"])
-    ratios = paired_samples(dense, len(samples)) / samples
+def _round_ratios(slow: Mapping[str, Any], fast: Mapping[str, Any]) -> list[float]:
+    """Quartiles over rounds of ``slow`` over ``fast`` in the same round of one job."""
+    samples = np.array(fast["samples"])
+    ratios = paired_samples(slow, len(samples)) / samples
     return np.percentile(ratios, [25, 50, 75]).tolist()
+
+
+def precision_table(parity: Paths, timings: Mapping[Key, Timing], batch: int) -> pd.DataFrame:
+    """One line for each model and engine in low precision: what it costs and what it gains.
+
+    Quality is the engine's on the whole test split of the fold that was timed, against the
+    model's own scores. ``speedup`` is over ``base_engine``, in the same timing job: the median over
+    rounds of the ratio within a round, with its quartiles.
+
+    Args:
+        parity: the models' parity files; those of other folds and seeds than were timed are left.
+    """
+    lines = []
+    with_recipe = recipes_differ(timings)
+    for content in map(read_json, sorted(map(str, parity))):
+        key, model = Key.of(content["model"]), content["model"]
+        job = timings.get(key)
+        if job is None or _run_of(job.content["model"]) != _run_of(model):
+            continue
+        lines += [
+            {
+                **_identity(key, with_recipe),
+                "tuned_for": model.get("precision", "" if key.is_forest else "fp32"),
+                "engine": line["engine"],
+                **_loss(line["quality"]),
+                **_gain(job, line["engine"], batch),
+            }
+            for line in content["engines"]
+            if "quality" in line
+        ]
+    table = pd.DataFrame(lines, columns=_PRECISION_COLUMNS)
+    # A model's recipes side by side: what is tuned for int8 beside what is not.
+    order = ["dataset", "teacher", "student", "sparsity", "recipe"]
+    return table.sort_values(order, kind="stable", ignore_index=True)
+
+
+_PRECISION_COLUMNS = [
+    *("dataset", "kind", "name", "teacher", "student", "recipe", "sparsity", "tuned_for"),
+    *("engine", "ndcg_exact", "ndcg@10", "difference", "low", "high", "p_value", "mark", "queries"),
+    *("kendall_tau", "kendall_tau_overall", "largest_error", "mean_error"),
+    *("batch", "us", "us_q1", "us_q3", "base_engine", "base_us"),
+    *("speedup", "speedup_q1", "speedup_q3"),
+]
+# The base of low precision: the same scorer in full precision, where it was timed.
+_PRECISION_BASES = ("native-fp32", "native-forest")
+
+
+def _run_of(model: Mapping[str, Any]) -> tuple[int, int]:
+    return model["fold"], model.get("seed", 0)
+
+
+def _loss(quality: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("difference", "p_value", "queries", "kendall_tau", "kendall_tau_overall")
+    low, high = quality["interval"]
+    return {
+        "ndcg_exact": quality["exact"],
+        "ndcg@10": quality["engine"],
+        "low": low,
+        "high": high,
+        "mark": _mark(quality["difference"], quality["p_value"]),
+        **{name: quality[name] for name in (*names, "largest_error", "mean_error")},
+    }
+
+
+def _gain(job: Timing, engine: str, batch: int) -> dict[str, Any]:
+    measured = {line["engine"]: line for line in job.measured(batch)}
+    line, fastest = measured.get(engine), job.fastest(batch, faithful=True)
+    base = next((measured[name] for name in _PRECISION_BASES if name in measured), fastest)
+    if line is None:
+        return {"batch": batch}
+    gained = {"batch": batch} | {name: line[column] for name, column in _QUARTILES.items()}
+    if base is None:
+        return gained
+    q1, median, q3 = _round_ratios(base, line)
+    return gained | {
+        "base_engine": base["engine"],
+        "base_us": base["median"],
+        "speedup": median,
+        "speedup_q1": q1,
+        "speedup_q3": q3,
+    }
 
 
 def engines_table(timings: Mapping[Key, Timing]) -> pd.DataFrame:

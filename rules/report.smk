@@ -2,6 +2,7 @@ TABLES = [
     "models",
     "matched",
     "speedup",
+    "precision",
     "engines",
     "predictor",
     "accuracy",

@@ -69,7 +69,7 @@ rule prune_student:
         "../envs/torch.yaml"
     threads: 1
     params:
-        schedule=lambda wildcards: config["recipes"][wildcards.recipe]["prune"],
+        recipe=lambda wildcards: config["recipes"][wildcards.recipe]["prune"],
         no_relevant=config["quality"]["no_relevant"],
     message:
         "Pruning {wildcards.student} of {wildcards.teacher} on {wildcards.dataset}, "

@@ -16,6 +16,8 @@ rule check_parity_teacher:
     params:
         engines=config["run"]["engines"],
         batches=config["timing"]["batches"],
+        no_relevant=config["quality"]["no_relevant"],
+        permutations=config["quality"]["permutations"],
     message:
         "Checking every engine's scores of forest {wildcards.teacher} on {wildcards.dataset}"
     script:

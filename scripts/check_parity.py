@@ -9,11 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from distilrank.engines import engines_for, load_model, make_engine
+from distilrank.engines import Engine, engines_for, load_model, make_engine
 from distilrank.files import write_json
 from distilrank.identity import model_identity
+from distilrank.letor import Dataset
 from distilrank.logs import job, progress
-from distilrank.parity import check_error, kendall_tau, largest_error, references, spread_of
+from distilrank.parity import (
+    References,
+    check_errors,
+    errors,
+    kendall_tau,
+    quality_loss,
+    spread_of,
+)
 from distilrank.worker import Worker
 
 # Beside the one batch that scores every document, each batch scores enough for a full window and
@@ -27,6 +35,8 @@ def check_parity(
     engines: Sequence[str],
     output: str | os.PathLike,
     batches: Sequence[int] = (256,),
+    no_relevant: float | None = 1.0,
+    permutations: int = 10_000,
 ) -> None:
     """Score the split with each engine and write ``parity/….json``.
 
@@ -36,15 +46,15 @@ def check_parity(
         engines: names from the config; those for another kind of model are left out.
         output: the JSON file to write.
         batches: the batch sizes that will be timed.
+        no_relevant, permutations: as in `parity.quality_loss`, for engines that are not exact.
 
     Raises:
         ValueError: if an engine disagrees with the reference.
         WorkerError: if an engine fails or crashes.
     """
-    model = load_model(model_path)
+    model, split = load_model(model_path), Dataset.open(data_folder)
     features = Path(data_folder).resolve() / "features.npy"
-    rows = np.load(features, mmap_mode="r", allow_pickle=False)
-    expected = references(model, rows)
+    references = References(model, split.features)
     lines = []
     # One child for all engines: what they import is the larger part of this job.
     with Worker("(none yet)") as worker, tempfile.TemporaryDirectory() as folder:
@@ -57,42 +67,48 @@ def check_parity(
                 logging.info("%s is skipped: %s", name, loaded["reason"])
                 lines.append({"engine": name, "status": "skipped", "reason": loaded["reason"]})
                 continue
-            what, reference = expected.get(name, expected[""])
-            scores = Path(folder) / "scores.npy"
-            line = _check(worker, name, batches, features, reference, scores)
+            engine = make_engine(name)
+            what, reference = references.of(engine)
+            output_file = Path(folder) / "scores.npy"
+            line, scores = _check(worker, engine, batches, features, reference, output_file)
+            if not engine.exact:
+                line["quality"] = quality_loss(
+                    scores, references.exact, split, no_relevant, permutations
+                )
             describe = loaded["describe"][str(_whole(batches))]
             lines.append(line | {"reference": what, "describe": describe})
             logging.info("%s passed: %s", name, lines[-1])
     identity = model_identity(model_path, model)
-    write_json(output, {"model": identity, "documents": len(rows), "engines": lines})
+    write_json(output, {"model": identity, "documents": split.n_documents, "engines": lines})
 
 
 def _check(
     worker: Worker,
-    name: str,
+    engine: Engine,
     batches: Sequence[int],
     features: Path,
     reference: np.ndarray,
     output: Path,
-) -> dict[str, Any]:
-    """The engine's line; every document at one batch, some at the others."""
-    precision = make_engine(name).precision
-    line: dict[str, Any] = {"engine": name, "status": "passed", "error": 0.0}
+) -> tuple[dict[str, Any], np.ndarray]:
+    """The engine's line and its scores; every document at one batch, some at the others."""
+    line: dict[str, Any] = {"engine": engine.name, "status": "passed", "error": 0.0}
+    all_scores = np.empty(0)
     for batch in batches:
         count = len(reference)
         if batch != _whole(batches):
             count = min(count, max(_DOCUMENTS_AT_LEAST, batch + batch // 2))
         worker.ask(
-            "score", engine=name, batch=batch, features=str(features), documents=count,
+            "score", engine=engine.name, batch=batch, features=str(features), documents=count,
             output=str(output),
         )  # fmt: skip
         scores = np.load(output, allow_pickle=False)
-        error = largest_error(scores, reference[:count], spread_of(reference))
-        line["tolerance"] = check_error(name, precision, batch, error)
-        line["error"] = max(line["error"], error)
-        if count == len(reference):
-            line["kendall_tau"] = kendall_tau(scores, reference)
-    return line
+        largest, mean = errors(scores, reference[:count], spread_of(reference))
+        line["tolerance"] = check_errors(engine.name, engine.precision, batch, largest, mean)
+        line["error"] = max(line["error"], largest)
+        if batch == _whole(batches):
+            all_scores = scores
+            line |= {"mean_error": mean, "kendall_tau": kendall_tau(scores, reference)}
+    return line, all_scores
 
 
 def _whole(batches: Sequence[int]) -> int:
@@ -108,4 +124,6 @@ if __name__ == "__main__":
             snakemake.params.engines,
             snakemake.output[0],
             batches=snakemake.params.batches,
+            no_relevant=snakemake.params.no_relevant,
+            permutations=snakemake.params.permutations,
         )

@@ -66,6 +66,7 @@ def make_tables(
         "models": models,
         "matched": matched,
         "speedup": tables.speedup_table(timings, headline_batch),
+        "precision": tables.precision_table(parity, timings, headline_batch),
         "engines": tables.engines_table(timings),
         "predictor": predictor,
         "accuracy": evidence.accuracy_table(predictor),

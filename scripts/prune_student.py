@@ -24,6 +24,7 @@ def prune_student(
     history: str | Path,
     no_relevant: float | None = 1.0,
     threads: int = 1,
+    precision: str = "fp32",
 ) -> None:
     """Prune ``layers`` (counted from 1) of ``dense``, fine-tune, write ``model`` and ``history``.
 
@@ -31,17 +32,21 @@ def prune_student(
         folders: where the ``train`` and ``vali`` splits lie.
         teacher: the teacher's ``model``, its ``targets`` (scores of train) and ``midpoints``.
         sparsity: the share of zeros of each pruned layer.
+        precision: ``int8`` fine-tunes for the int8 scorer and says so in the student's file.
 
     Raises:
         ValueError: if a pruned weight came back: nothing is written then.
     """
     torch.set_num_threads(threads)
     student = Student.load(dense)
-    student = replace(student, meta=student.meta | {"sparsity": sparsity})
+    tuned_for = {} if precision == "fp32" else {"precision": precision}
+    student = replace(student, meta=student.meta | {"sparsity": sparsity} | tuned_for)
     masks = masks_for(student, layers, sparsity)
     lesson = open_lesson(folders, teacher, threads)
-    seed = student.meta["seed"]
-    tuned, records = train(student, lesson, schedule, seed, pick_device(), no_relevant, masks)
+    tuned, records = train(
+        student, lesson, schedule, student.meta["seed"], pick_device(), no_relevant, masks,
+        precision,
+    )  # fmt: skip
     check_masked(tuned, masks)
     logging.info("share of zeros by layer: %s", [tuned.sparsity(n) for n in range(len(masks))])
     tuned.save(model)
@@ -50,16 +55,18 @@ def prune_student(
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
-        recipe = dict(snakemake.params.schedule)
+        recipe = dict(snakemake.params.recipe)
+        layers, precision = recipe.pop("layers"), recipe.pop("precision", "fp32")
         prune_student(
             snakemake.input.dense,
             {name: Path(snakemake.input[name][0]).parent for name in ("train", "vali")},
             {name: snakemake.input[name] for name in ("model", "targets", "midpoints")},
-            recipe.pop("layers"),
+            layers,
             int(snakemake.wildcards.sparsity) / 1000,
             Schedule(**recipe),
             snakemake.output.model,
             snakemake.output.history,
             no_relevant=snakemake.params.no_relevant,
             threads=snakemake.threads,
+            precision=precision,
         )

@@ -8,6 +8,7 @@ from tiny import names
 
 from distilrank.distil import HISTORY, Schedule
 from distilrank.letor import Dataset
+from distilrank.quantise import quantised_weights
 from distilrank.scaling import fit_zscore
 from distilrank.student import Student
 from scripts.distil_student import distil_student
@@ -30,9 +31,11 @@ def distil(fold, folder, **change):
     return model
 
 
-def prune(fold, dense, folder, layers=(1,), sparsity=0.9):
+def prune(fold, dense, folder, layers=(1,), sparsity=0.9, **more):
     model, history = folder / "pruned.safetensors", folder / "pruned.csv"
-    prune_student(dense, splits_of(fold), fold.teacher, layers, sparsity, SCHEDULE, model, history)
+    prune_student(
+        dense, splits_of(fold), fold.teacher, layers, sparsity, SCHEDULE, model, history, **more
+    )
     return model
 
 
@@ -83,6 +86,24 @@ def test_pruning_twice_gives_the_same_bytes_and_leaves_the_dense_file(fold, dens
     one, other = (prune(fold, dense, tmp_path / name).read_bytes() for name in ("a", "b"))
     assert one == other
     assert dense.read_bytes() == before
+
+
+def test_a_student_tuned_for_int8_says_so_and_keeps_float32_weights(fold, dense, tmp_path):
+    plain, tuned = (
+        Student.load(prune(fold, dense, tmp_path / precision, precision=precision))
+        for precision in ("fp32", "int8")
+    )
+    assert tuned.meta == plain.meta | {"precision": "int8"}
+    assert tuned.sparsity(0) == plain.sparsity(0)
+    assert not np.array_equal(tuned.weights[1], plain.weights[1])
+    codes, steps = quantised_weights(tuned.weights[1])
+    assert not np.allclose(codes * steps[:, None], tuned.weights[1], rtol=0, atol=1e-6)
+
+
+def test_an_unknown_precision_writes_nothing(fold, dense, tmp_path):
+    with pytest.raises(ValueError, match="precision 'bf16', expected one of fp32, int8"):
+        prune(fold, dense, tmp_path, precision="bf16")
+    assert names(tmp_path) == []
 
 
 def test_a_layer_that_is_not_there_writes_nothing(fold, dense, tmp_path):

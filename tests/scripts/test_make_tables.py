@@ -27,8 +27,8 @@ def small(tmp_path_factory):
 
 CSV_ONLY = {"training", "predictor"}
 TABLES = {
-    *("models", "matched", "speedup", "engines", "predictor", "accuracy", "parity", "health"),
-    *("checks", "data", "features", "training", "published"),
+    *("models", "matched", "speedup", "precision", "engines", "predictor", "accuracy", "parity"),
+    *("health", "checks", "data", "features", "training", "published"),
 }
 
 
@@ -48,6 +48,10 @@ def test_the_tables_hold_every_model(small):
     assert len(pd.read_csv(folder / "matched.csv")) == 2
     # Two sparse engines for each of the 2 x 2 pruned networks.
     assert len(pd.read_csv(folder / "speedup.csv")) == 2 * 2 * 2
+    # One engine in low precision for each of the 2 x 2 x 2 networks.
+    precision = pd.read_csv(folder / "precision.csv")
+    assert len(precision) == 2 * 2 * 2
+    assert set(precision["engine"]) == {"native-bf16"} and (precision["speedup"] > 1).all()
     assert pd.read_csv(folder / "data.csv")["split"].tolist() == ["train", "vali", "test"]
 
 
@@ -127,6 +131,19 @@ def test_the_same_results_give_the_same_bytes(tmp_path, small):
     again, _ = made(tmp_path, Results(tmp_path / "results"), titles={"toy": "Toy"}, min_share=0.9)
     for path in again.iterdir():
         assert path.read_bytes() == (folder / path.name).read_bytes(), path.name
+
+
+def test_without_low_precision_its_table_has_headings_only(tmp_path):
+    results = Results(tmp_path / "results")
+    for path in results.paths("parity"):
+        content = json.loads(path.read_text())
+        for line in content["engines"]:
+            line.pop("quality", None)
+        path.write_text(json.dumps(content))
+    folder, _ = made(tmp_path, results)
+    precision = pd.read_csv(folder / "precision.csv")
+    assert len(precision) == 0 and "kendall_tau" in precision
+    assert "Kendall" in (folder / "precision.tex").read_text()
 
 
 def test_no_quality_at_all_is_told(tmp_path):

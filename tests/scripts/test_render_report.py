@@ -23,8 +23,18 @@ from tests.results_builder import Results
 
 ROOT = Path(__file__).parents[2]
 SECTIONS = [
-    *("headline", "tradeoff", "models", "matched", "sparse", "engines", "predictor", "training"),
-    *("parity", "checks", "health", "features", "data", "machine", "conventions", "published"),
+    *("headline", "tradeoff", "models", "matched", "sparse", "precision", "engines", "predictor"),
+    *(
+        "training",
+        "parity",
+        "checks",
+        "health",
+        "features",
+        "data",
+        "machine",
+        "conventions",
+        "published",
+    ),
 ]
 
 
@@ -154,6 +164,20 @@ def test_a_model_below_the_floor_has_a_red_line(page_path, tmp_path):
     text = rendered(changed).read_text()
     assert re.search(rf'<tr class="\w+ alert[^"]*"><th scope="row">{name}</th>', text)
     assert "checks fail" in text
+
+
+def test_low_precision_is_shown_and_its_lack_is_told(page_path, page, tmp_path):
+    assert page.count("<td>native-bf16</td>") >= 8
+    assert "No engine of this run computes in low precision." not in page
+    report = page_path.parent
+    changed = tmp_path / "report"
+    (changed / "tables").mkdir(parents=True)
+    for path in (report / "tables").glob("*.csv"):
+        text = path.read_text()
+        only_head = path.stem == "precision"
+        (changed / "tables" / path.name).write_text(text.split("\n")[0] if only_head else text)
+    (changed / "summary.json").write_bytes((report / "summary.json").read_bytes())
+    assert "No engine of this run computes in low precision." in rendered(changed).read_text()
 
 
 def test_several_data_sets_have_a_part_each_in_every_section(tmp_path):

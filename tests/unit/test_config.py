@@ -106,6 +106,17 @@ CASES: list[tuple[str, Change, list[str]]] = [
         ["config key 'recipes.sample.distil' has the unknown key 'layers'"],
     ),
     (
+        "a precision that cannot be tuned for",
+        lambda c: c["recipes"]["sample"]["prune"].update(precision="bf16"),
+        ["config key 'recipes.sample.prune.precision' is wrong: 'bf16' is not one of",
+         "expected: fp32 or int8"],
+    ),
+    (
+        "precision belongs to pruning",
+        lambda c: c["recipes"]["sample"]["distil"].update(precision="int8"),
+        ["config key 'recipes.sample.distil' has the unknown key 'precision'"],
+    ),
+    (
         "unknown teacher",
         lambda c: c["run"].update(teachers=["lm-larg"]),
         ["config key 'run.teachers' names unknown 'lm-larg': did you mean 'lm-large'?",

@@ -13,7 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "files.md"
 FOREST = random_forest(np.random.default_rng(0), 3, 5, 4)
 META = {
     "kind": "network", "dataset": "mslr-sample", "fold": 1, "teacher": "lm-large", "student": "A",
-    "recipe": "sample", "seed": 1, "sparsity": 0.5,
+    "recipe": "sample", "seed": 1, "sparsity": 0.5, "precision": "int8",
 }  # fmt: skip
 
 

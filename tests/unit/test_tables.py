@@ -11,7 +11,7 @@ import pytest
 from distilrank import display, evidence, tables
 from distilrank.matched import Rules
 from distilrank.results import Key, Quality, Timing, named_by_path
-from tests.results_builder import forest, measurement, network, parity, quality, timing
+from tests.results_builder import forest, loss, measurement, network, parity, quality, timing
 
 RULES = Rules(batch=256, margin=0.005, permutations=500)
 
@@ -301,3 +301,49 @@ def test_latex_is_escaped_and_aligned():
         display.escape_latex("\\x^2 < ▼")
         == r"\textbackslash{}x\textasciicircum{}2 $<$ $\downarrow$"
     )
+
+
+ROUGH = {"precision": "bf16", "exact": False}
+
+
+def checked(tmp_path, model, **losses):
+    """A parity file of ``model``; each engine named gets its loss."""
+    content = parity(model, [])
+    content["engines"] += [
+        {"engine": name.replace("_", "-"), "status": "passed", "quality": each}
+        for name, each in losses.items()
+    ]
+    path = tmp_path / f"{len(list(tmp_path.iterdir()))}.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_low_precision_against_the_same_scorer_in_fp32(tmp_path):
+    plain, tuned = (network("A", 0.95, recipe=recipe) for recipe in ("plain", "tuned"))
+    tuned["precision"] = "int8"
+    lines = (
+        measurement("native-fp32", [1.0, 2.0, 3.0]),
+        measurement("native-bf16", [0.5, 0.5, 0.5], **ROUGH),
+        measurement("faster-csr", 0.4, sparse=True),
+    )
+    worse = loss(-0.01, p_value=0.01, tau=0.9)
+    paths = [
+        checked(tmp_path, tuned, native_bf16=loss()),
+        checked(tmp_path, plain, native_bf16=worse, absent_int8=loss()),
+        checked(tmp_path, network("A", 0.95, recipe="plain", seed=2), native_bf16=loss()),
+        checked(tmp_path, network("C", 0.95), native_bf16=loss()),
+    ]
+    jobs = timings(job(plain, *lines), job(tuned, *lines[1:]))
+    table = tables.precision_table(paths, jobs, 256)
+    # Neither another seed nor a model without a timing job has a line.
+    assert table["name"].tolist() == ["large/A/plain 95 %"] * 2 + ["large/A/tuned 95 %"]
+    assert table["tuned_for"].tolist() == ["fp32", "fp32", "int8"]
+    first, untimed, other = table.to_dict("records")
+    assert first["base_engine"] == "native-fp32" and first["base_us"] == 2.0
+    assert [first[name] for name in ("speedup_q1", "speedup", "speedup_q3")] == [3.0, 4.0, 5.0]
+    assert (first["ndcg_exact"], first["ndcg@10"], first["mark"]) == (0.5, 0.49, "worse")
+    assert (first["kendall_tau"], first["kendall_tau_overall"]) == (0.9, 0.905)
+    assert untimed["engine"] == "absent-int8" and math.isnan(untimed["us"])
+    assert math.isnan(untimed["speedup"]) and untimed["batch"] == 256
+    assert other["base_engine"] == "faster-csr", "the fastest faithful engine where fp32 is absent"
+    assert other["speedup"] == pytest.approx(0.4 / 0.5) and other["mark"] == ""

@@ -90,6 +90,19 @@ def test_the_pruned_student_is_as_sparse_as_asked(finished: Path) -> None:
     assert student.sparsity(1) < 0.01
 
 
+def test_what_low_precision_costs_stands_beside_what_it_gains(finished: Path) -> None:
+    """bf16 of every network; the pruned ones were tuned for int8."""
+    table = pd.read_csv(finished / "results/report/tables/precision.csv")
+    bf16 = table[table["engine"] == "native-bf16"]
+    assert len(bf16) == 2 * 2 * 2  # teachers x students x sparsities
+    assert set(bf16["base_engine"]) == {"native-fp32"}
+    assert (bf16["ndcg@10"] - bf16["ndcg_exact"]).to_numpy() == pytest.approx(bf16["difference"])
+    assert bf16["kendall_tau"].between(0.95, 1).all() and bf16["p_value"].between(0, 1).all()
+    tuned = bf16["tuned_for"].where(bf16["sparsity"] == 0, "pruned: " + bf16["tuned_for"])
+    assert set(tuned) == {"fp32", "pruned: int8"}
+    assert Student.load(finished / RUN / "sp950.safetensors").meta["precision"] == "int8"
+
+
 def test_the_student_learned_from_its_teacher(finished: Path) -> None:
     history = pd.read_csv(finished / RUN / "sp0.csv")
     assert list(history["epoch"]) == list(range(1, 7))
