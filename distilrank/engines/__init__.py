@@ -20,6 +20,7 @@ from distilrank.engines.native_scorer import (
     NativeForestEngine,
     NativeNetEngine,
 )
+from distilrank.engines.onednn_net import OneDnnBf16Engine, OneDnnEngine
 from distilrank.engines.onnxruntime_net import OnnxRuntimeEngine
 from distilrank.engines.openvino_net import OpenVinoEngine
 from distilrank.engines.ydf_forest import YdfQuickScorerEngine
@@ -42,6 +43,8 @@ _WHOLE: dict[str, Callable[[], Engine]] = {
         NativeNetEngine,
         NativeBf16Engine,
         OnnxRuntimeEngine,
+        OneDnnEngine,
+        OneDnnBf16Engine,
         OpenVinoEngine,
     )
 }
