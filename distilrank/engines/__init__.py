@@ -22,7 +22,7 @@ from distilrank.engines.native_scorer import (
 )
 from distilrank.engines.onednn_net import OneDnnBf16Engine, OneDnnEngine
 from distilrank.engines.onnxruntime_net import OnnxRuntimeEngine
-from distilrank.engines.openvino_net import OpenVinoEngine
+from distilrank.engines.openvino_net import OpenVinoBf16Engine, OpenVinoEngine
 from distilrank.engines.ydf_forest import YdfQuickScorerEngine
 from distilrank.forest import Forest
 from distilrank.readers import read_forest
@@ -46,6 +46,7 @@ _WHOLE: dict[str, Callable[[], Engine]] = {
         OneDnnEngine,
         OneDnnBf16Engine,
         OpenVinoEngine,
+        OpenVinoBf16Engine,
     )
 }
 DENSE_KERNELS: dict[str, type[Kernel]] = {

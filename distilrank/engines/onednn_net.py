@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from distilrank.engines.base import Engine, Model, check_rows, limit_threads, scaler_described
+from distilrank.engines.bf16 import MEAN_TAKEN_OFF, folded_for_bf16
 from distilrank.engines.onednn import BF16, F32, Placed, Session, described, unavailable
 from distilrank.letor import MISSING
 from distilrank.student import Student
@@ -125,29 +125,11 @@ class OneDnnBf16Engine(OneDnnEngine):
         narrow = self._session.layout((self._batch, self._features), BF16)
         memory = self._session.memory(narrow)
         self._calls.append(self._session.copy(rows, (narrow, memory)))
-        if not mean_matters_to_bf16(student):
-            return student.folded(), memory
-        self._mean = mean = student.mean.astype(np.float32)
-        # What float32 cannot hold of the mean goes into the bias.
-        return replace(student, mean=student.mean - mean).folded(), memory
+        folded, self._mean = folded_for_bf16(student)
+        return folded, memory
 
     def describe(self) -> dict[str, Any]:
         described = super().describe() | {"rows": "converted to bf16, within the time"}
         if self._mean is not None:
             described["scaler"] = MEAN_TAKEN_OFF
         return described
-
-
-MEAN_TAKEN_OFF = "the mean taken off in fp32, within the time; the scale folded"
-
-
-def mean_matters_to_bf16(student: Student) -> bool:
-    """Whether rounding raw rows to bf16 errs twice as much as rounding z-scores, or more.
-
-    bf16 keeps 8 bits of a number: the error is a share of the raw value, whose mean square is
-    ``1 + (mean / scale)^2`` in squares of the scale, and that of a z-score is 1. Taking the mean
-    off first costs about a tenth of a small network's time, so it is done where it counts.
-    """
-    read = student.weights[0].any(axis=0)
-    means = (student.mean / student.scale)[read]
-    return bool(means.size) and float(np.mean(means**2)) > 3.0
