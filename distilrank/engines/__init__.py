@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distilrank.engines.base import TOLERANCES, Engine, Kernel, Model, SelfTimedEngine
+from distilrank.engines.compiled_forest import LleavesEngine, Tl2cgenEngine
 from distilrank.engines.csr import MklCsr, ScipyCsr, TorchCsr
 from distilrank.engines.dense import Fetch, NumpyDense, TorchDense, Transpose
 from distilrank.engines.layered import LayeredEngine
@@ -39,6 +40,8 @@ _WHOLE: dict[str, Callable[[], Engine]] = {
     for engine in (
         LightGbmEngine,
         YdfQuickScorerEngine,
+        LleavesEngine,
+        Tl2cgenEngine,
         NativeForestEngine,
         NativeNetEngine,
         NativeBf16Engine,
