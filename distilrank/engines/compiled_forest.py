@@ -51,11 +51,30 @@ class _CompiledEngine(Engine):
             raise ValueError(f"{self.name} scores on one thread, {threads} asked for")
         cached = type(self)._latest
         if cached is None or cached[0] is not model:
-            type(self)._latest = cached = (model, self._compiled(model))
+            with tempfile.TemporaryDirectory() as folder:
+                text = Path(folder, "model.txt")
+                text.write_text(_model_text(model), encoding="utf-8")
+                type(self)._latest = cached = (model, self._compiled(text, len(model.trees)))
         return cached[1]
 
-    def _compiled(self, forest: Forest) -> Any:
+    def _compiled(self, text: Path, trees: int) -> Any:
+        """Compile the model in the file ``text``; what is left of it is in memory."""
         raise NotImplementedError
+
+
+def _model_text(forest: Forest) -> str:
+    """The forest's LightGBM text with our reader's thresholds.
+
+    They differ where LightGBM takes tiny values for 0, which neither compiler knows of.
+    """
+    if forest.source is None:
+        raise ValueError("the forest was not read from a LightGBM model text")
+    thresholds = iter(tree.threshold for tree in forest.trees if len(tree.threshold))
+    lines = forest.source.read_text(encoding="utf-8").split("\n")
+    for at, line in enumerate(lines):
+        if line.startswith("threshold=") and line[len("threshold=") :].strip():
+            lines[at] = "threshold=" + " ".join(map(repr, next(thresholds).tolist()))
+    return "\n".join(lines)
 
 
 class LleavesEngine(_CompiledEngine):
@@ -93,10 +112,10 @@ class LleavesEngine(_CompiledEngine):
         self._addresses = self._rows.ctypes.data_as(double), self._out.ctypes.data_as(double)
         self._function = self._model._c_entry_func
 
-    def _compiled(self, forest: Forest) -> Any:
+    def _compiled(self, text: Path, trees: int) -> Any:
         import lleaves
 
-        model = lleaves.Model(str(forest.source))
+        model = lleaves.Model(str(text))
         model.compile(raw_score=True)
         return model
 
@@ -156,16 +175,16 @@ class Tl2cgenEngine(_CompiledEngine):
         self._function.argtypes = [pointer, number, number, pointer, pointer]
         self._function.restype = None
 
-    def _compiled(self, forest: Forest) -> Any:
+    def _compiled(self, text: Path, trees: int) -> Any:
         import tl2cgen
         import treelite
 
-        model = treelite.frontend.load_lightgbm_model(str(forest.source))
-        files = math.ceil(len(forest.trees) / _TREES_A_FILE)
-        with tempfile.TemporaryDirectory() as folder:
-            tl2cgen.generate_c_code(model, folder, {"quantize": 1, "parallel_comp": files})
-            Path(folder, "driver.c").write_text(_DRIVER)
-            return _linked(folder)
+        folder = str(text.parent)
+        model = treelite.frontend.load_lightgbm_model(str(text))
+        files = math.ceil(trees / _TREES_A_FILE)
+        tl2cgen.generate_c_code(model, folder, {"quantize": 1, "parallel_comp": files})
+        Path(folder, "driver.c").write_text(_DRIVER)
+        return _linked(folder)
 
     def score(self, rows: np.ndarray) -> np.ndarray:
         count = len(rows)
