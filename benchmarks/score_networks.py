@@ -45,7 +45,8 @@ SPARSITIES = (0.0, 0.9, 0.95, 0.98, 0.99)
 BATCHES = (1, 8, 20, 100, 256, 1000)
 OURS = "native-fp32"
 ENGINES = (
-    OURS, "native-bf16", "onnxruntime", "openvino", "torch", "torch-csr+torch", "libxsmm-csr+torch",
+    OURS, "native-bf16", "onnxruntime", "openvino", "openvino-bf16", "onednn", "onednn-bf16",
+    "torch", "torch-csr+torch", "libxsmm-csr+torch",
 )  # fmt: skip
 FOREST_ENGINES = ("ydf-quickscorer",)
 
