@@ -15,7 +15,8 @@ _FLAGS = (
     "asimd", "sve", "bf16", "i8mm",
 )  # fmt: skip
 _LIBRARIES = (
-    "numpy", "scipy", "torch", "onnxruntime", "openvino", "mkl", "lightgbm", "ydf",
+    "numpy", "scipy", "torch", "onnxruntime", "openvino", "mkl", "onednn-cpu-gomp",
+    "lightgbm", "ydf", "lleaves", "llvmlite", "tl2cgen", "treelite",
 )  # fmt: skip
 # What identifies the hardware; the rest (kernel, governor, versions) may change on one machine.
 _STABLE = ("cpu", "family", "model", "stepping", "flags", "cores", "caches", "memory_gb", "virtual")

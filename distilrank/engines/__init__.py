@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distilrank.engines.base import TOLERANCES, Engine, Kernel, Model, SelfTimedEngine
+from distilrank.engines.compiled_forest import LleavesEngine, Tl2cgenEngine
 from distilrank.engines.csr import MklCsr, ScipyCsr, TorchCsr
 from distilrank.engines.dense import Fetch, NumpyDense, TorchDense, Transpose
 from distilrank.engines.layered import LayeredEngine
@@ -18,10 +19,12 @@ from distilrank.engines.lightgbm_forest import LightGbmEngine
 from distilrank.engines.native_scorer import (
     NativeBf16Engine,
     NativeForestEngine,
+    NativeInt8Engine,
     NativeNetEngine,
 )
+from distilrank.engines.onednn_net import OneDnnBf16Engine, OneDnnEngine
 from distilrank.engines.onnxruntime_net import OnnxRuntimeEngine
-from distilrank.engines.openvino_net import OpenVinoEngine
+from distilrank.engines.openvino_net import OpenVinoBf16Engine, OpenVinoEngine
 from distilrank.engines.ydf_forest import YdfQuickScorerEngine
 from distilrank.forest import Forest
 from distilrank.readers import read_forest
@@ -38,11 +41,17 @@ _WHOLE: dict[str, Callable[[], Engine]] = {
     for engine in (
         LightGbmEngine,
         YdfQuickScorerEngine,
+        LleavesEngine,
+        Tl2cgenEngine,
         NativeForestEngine,
         NativeNetEngine,
         NativeBf16Engine,
+        NativeInt8Engine,
         OnnxRuntimeEngine,
+        OneDnnEngine,
+        OneDnnBf16Engine,
         OpenVinoEngine,
+        OpenVinoBf16Engine,
     )
 }
 DENSE_KERNELS: dict[str, type[Kernel]] = {

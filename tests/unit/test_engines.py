@@ -193,10 +193,18 @@ def test_forest_engines_agree_with_our_reader(name, batch, fold, splits):
     assert error < TOLERANCES[engine.precision]
 
 
+@pytest.fixture(scope="module")
+def loaded_forests(fold):
+    """The forest, and each of its engines that runs here, loaded once: some compile for long."""
+    forest = load_model(fold.model)
+    able = [name for name in FORESTS if make_engine(name).supports(forest) is None]
+    return forest, {name: ready(name, forest, 7) for name in able}
+
+
 @MANY
 @given(data=st.data())
-def test_forest_engines_on_rows_at_the_thresholds(data, fold):
-    forest = load_model(fold.model)
+def test_forest_engines_on_rows_at_the_thresholds(data, loaded_forests):
+    forest, engines = loaded_forests
     thresholds = forest.thresholds()
     columns = []
     for column in thresholds:
@@ -206,12 +214,9 @@ def test_forest_engines_on_rows_at_the_thresholds(data, fold):
         columns.append(data.draw(st.lists(st.sampled_from(pool), min_size=7, max_size=7)))
     rows = np.array(columns, dtype=np.float32).T.copy()
     expected = forest.predict(rows)
-    for name in FORESTS:
-        engine = make_engine(name)
-        if engine.supports(forest) is None:
-            engine.load(forest, 7)
-            # Leaf values are float32 in YDF; a wrong split is far coarser than this.
-            np.testing.assert_allclose(engine.score(rows), expected, atol=1e-5, err_msg=name)
+    for name, engine in engines.items():
+        # Leaf values are float32 in YDF; a wrong split is far coarser than this.
+        np.testing.assert_allclose(engine.score(rows), expected, atol=1e-5, err_msg=name)
 
 
 def test_ydf_really_runs_quickscorer_and_times_itself(fold, splits):
@@ -348,6 +353,7 @@ def test_models_are_told_apart_by_content(tmp_path, fold):
 
 def test_importing_the_engines_imports_no_scoring_library():
     heavy = ["torch", "openvino", "onnxruntime", "onnx", "lightgbm", "ydf", "scipy"]
+    heavy += ["lleaves", "llvmlite", "treelite", "tl2cgen"]
     code = (
         "import sys, distilrank.engines, distilrank.worker; "
         f"print([name for name in {heavy} if name in sys.modules])"

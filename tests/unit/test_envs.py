@@ -21,6 +21,8 @@ LOADED_OTHERWISE = {
     "engines.yaml": {"mkl"},
     "native.yaml": {"cmake", "cxx-compiler", "ninja"},
 }
+# Imported by engines that nobody needs: docs/engines.md says how to install them.
+OPTIONAL = {"lleaves", "tl2cgen", "treelite"}
 # With pip a compiler is the machine's own.
 CONDA_ALONE = {"cxx-compiler"}
 
@@ -89,7 +91,7 @@ def imports(path: Path, in_functions: bool) -> set[str]:
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module.split(".")[0])
-    names -= {*sys.stdlib_module_names, "distilrank"}
+    names -= {*sys.stdlib_module_names, "distilrank", *OPTIONAL}
     return {PACKAGES.get(name, name) for name in names}
 
 
@@ -165,3 +167,9 @@ def test_what_the_project_imports_is_asked_for_directly():
     files = [*(ROOT / "distilrank").rglob("*.py"), *(ROOT / "scripts").glob("*.py")]
     needed = set().union(*(imports(file, in_functions=True) for file in files))
     assert not needed - set(PINS), f"pin {sorted(needed - set(PINS))} in requirements/direct.in"
+
+
+def test_what_is_optional_is_documented_and_not_installed_by_default():
+    page = (ROOT / "docs" / "engines.md").read_text()
+    assert all(f"{name}==" in page for name in OPTIONAL), "docs/engines.md gives its version"
+    assert not OPTIONAL & set(PINS)
