@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from distilrank import scorer as binding
 from distilrank.engines import make_engine
 from distilrank.native import LIBRARY
+from distilrank.quantise import predict_int8
 from distilrank.scorer import LEVELS, Scorer, _of_student, _Options
 from distilrank.student import Student
 
@@ -179,6 +180,27 @@ def test_nan_among_whole_numbers_is_no_crash(ways, count):
         assert np.isfinite(found).all()
         rest = Scorer(network, level, "int8", library).score(np.nan_to_num(rows))[1:]
         np.testing.assert_allclose(found[1:], rest, rtol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    widths=st.lists(st.integers(1, 70), min_size=1, max_size=4),
+    zeros=st.sampled_from([0.0, 0.5, 0.9, 0.98]),
+    holes=st.booleans(),
+    count=st.sampled_from([1, 2, 5, 16, 40, 64]),
+)
+def test_int8_is_the_scheme(ways, seed, widths, zeros, holes, count):
+    """Whole numbers leave nothing to rounding but a code at an edge, which few documents meet."""
+    generator = np.random.default_rng(seed)
+    network = random_network(generator, [*widths, 1], zeros, holes)
+    rows = random_rows(generator, network, count)
+    expected = predict_int8(network, rows)
+    for library, level in ways:
+        found = Scorer(network, level, "int8", library).score(rows)
+        errors = np.abs(found - expected) / largest_score(network)
+        assert np.median(errors) < 1e-6
+        assert errors.max() < 6 / 255  # one code of one neuron that all of the score hangs on
 
 
 def test_bf16_levels_agree(ways):
