@@ -17,7 +17,7 @@ public:
     virtual ~Scorer() = default;
     // `n` rows of n_features() floats, `stride` floats apart. Allocates nothing, throws nothing.
     virtual void score(const float *rows, int64_t n, int64_t stride, float *scores) noexcept = 0;
-    // The same, adding what each of n_steps() took to `seconds`; a model of one step takes no notice.
+    // The same, adding to `seconds` what each of n_steps() took; 0 steps: it is not told.
     virtual int64_t n_steps() const { return 0; }
     virtual void profile(const float *rows, int64_t n, int64_t stride, float *scores,
                          double *seconds) noexcept {
