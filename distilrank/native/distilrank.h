@@ -181,6 +181,16 @@ DISTILRANK_API int32_t distilrank_scorer_score(distilrank_scorer *, const float 
 /* How many features a row has; -1 for NULL. */
 DISTILRANK_API int64_t distilrank_scorer_features(const distilrank_scorer *);
 
+/* How many steps a network takes: reading the rows, then each layer that describe() names. 0 for a
+ * forest. */
+DISTILRANK_API int64_t distilrank_scorer_steps(const distilrank_scorer *);
+
+/* Score, and add to `seconds` (steps) what each step took, by a clock that is read between them for
+ * every block of documents: for planning, a little slower. 0, or not 0 on an error. */
+DISTILRANK_API int32_t distilrank_scorer_profile(distilrank_scorer *, const float *rows, int64_t n,
+                                                 int64_t stride, float *scores, double *seconds,
+                                                 char *error, size_t size);
+
 /* What really runs, as JSON: kind, level, precision, layers or trees. Lives as long as the scorer. */
 DISTILRANK_API const char *distilrank_scorer_describe(const distilrank_scorer *);
 

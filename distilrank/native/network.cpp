@@ -64,6 +64,13 @@ public:
     void score(const float *rows, int64_t n, int64_t stride, float *scores) noexcept override {
         kernels_.score(model_->network, buffers_, rows, n, stride, scores);
     }
+    int64_t n_steps() const override { return 1 + model_->network.n_layers; }
+    void profile(const float *rows, int64_t n, int64_t stride, float *scores,
+                 double *seconds) noexcept override {
+        NetworkBuffers timed = buffers_;
+        timed.seconds = seconds;
+        kernels_.score(model_->network, timed, rows, n, stride, scores);
+    }
     std::unique_ptr<Scorer> clone() const override {
         return std::make_unique<NetworkScorer>(model_, kernels_, precision_);
     }

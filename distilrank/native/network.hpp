@@ -54,6 +54,9 @@ struct NetworkBuffers {
     float *activations[2];   // (widest layer or features, in whole vectors; block)
     float *active_values;    // (widest)
     int32_t *active_indices; // (widest)
+    // Where time is to be told apart, else NULL: seconds are added for reading the rows, then for
+    // each layer.
+    double *seconds;
 };
 
 // What the numbers of a network are: the first layer's and those of all others.

@@ -121,7 +121,9 @@ struct BlockCode : TileCode<Isa> {
     static void score(const Network &network, const NetworkBuffers &buffers, const float *rows,
                       int64_t n, int64_t stride, float *scores) {
         float *in = buffers.activations[0], *out = buffers.activations[1];
+        Laps laps(buffers.seconds);
         transpose<V>(network, rows, n, stride, in);
+        laps.next();
         const NetworkLayer *layer = network.layers;
         const NetworkLayer *const end = layer + network.n_layers - 1;
         if (layer == end) last<First, V>(*end, in, out);
@@ -131,9 +133,11 @@ struct BlockCode : TileCode<Isa> {
                 else hidden<Rest, V>(*layer, in, out);
                 fill_tile<V>(layer->outputs / Rest::kPerWord, out);
                 swap(in, out);
+                laps.next();
             }
             last<Rest, V>(*end, in, out);
         }
+        laps.next();
         for (int64_t document = 0; document < n; ++document) scores[document] = out[document];
     }
 

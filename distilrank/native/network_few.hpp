@@ -129,16 +129,25 @@ struct FewCode : BlockCode<Isa, First, Rest, NoTiles> {
     static float score_document(const Network &network, const NetworkBuffers &buffers,
                                 const float *row) {
         float *in = buffers.activations[0], *out = buffers.activations[1];
+        Laps laps(buffers.seconds);
         centred_document(network, row, in);
+        laps.next();
         const NetworkLayer *layer = network.layers;
         const NetworkLayer *const end = layer + network.n_layers - 1;
-        if (layer == end) return last_document<First>(*end, in);
-        hidden_document<First>(*layer, buffers, in, out);
-        while (++layer < end) {
-            swap(in, out);
-            hidden_document<Rest>(*layer, buffers, in, out);
+        float score;
+        if (layer == end) score = last_document<First>(*end, in);
+        else {
+            hidden_document<First>(*layer, buffers, in, out);
+            laps.next();
+            while (++layer < end) {
+                swap(in, out);
+                hidden_document<Rest>(*layer, buffers, in, out);
+                laps.next();
+            }
+            score = last_document<Rest>(*end, out);
         }
-        return last_document<Rest>(*end, out);
+        laps.next();
+        return score;
     }
 
     // ---- Some ----
@@ -206,16 +215,25 @@ struct FewCode : BlockCode<Isa, First, Rest, NoTiles> {
                            int64_t n, int64_t stride, float *scores) {
         Activations at{buffers.activations[0], buffers.activations[1], !network.layers[0].starts,
                        feature_words(network)};
+        Laps laps(buffers.seconds);
         if (at.by_rows)
             for (int64_t r = 0; r < n; ++r)
                 centred_document(network, rows + r * stride, at.data + r * at.width);
         else Base::template transpose<V>(network, rows, n, stride, at.data);
+        laps.next();
         const NetworkLayer *layer = network.layers;
         const NetworkLayer *const end = layer + network.n_layers - 1;
-        if (layer == end) return last_some<First, V>(*end, n, at, scores);
-        hidden_some<First, V>(*layer, n, at);
-        while (++layer < end) hidden_some<Rest, V>(*layer, n, at);
-        last_some<Rest, V>(*end, n, at, scores);
+        if (layer == end) last_some<First, V>(*end, n, at, scores);
+        else {
+            hidden_some<First, V>(*layer, n, at);
+            laps.next();
+            while (++layer < end) {
+                hidden_some<Rest, V>(*layer, n, at);
+                laps.next();
+            }
+            last_some<Rest, V>(*end, n, at, scores);
+        }
+        laps.next();
     }
 };
 

@@ -12,6 +12,9 @@ namespace {
 
 constexpr int64_t kWidest = 1 << 20, kMostLayers = 1 << 10, kMostWeights = int64_t{1} << 30;
 
+// Small enough to be taken times 255 / 6 for int8.
+constexpr double kLargest = static_cast<double>(std::numeric_limits<float>::max()) / 64;
+
 [[noreturn]] void refuse(const std::string &sentence) { throw std::invalid_argument(sentence); }
 
 std::string named(int64_t layer) { return "layer " + std::to_string(layer + 1); }
@@ -49,8 +52,11 @@ void check_numbers(const distilrank_network &given) {
             refuse(named(l) + " has a bias that is NaN or infinite");
     }
     for (int64_t f = 0; f < given.widths[0]; ++f) {
-        if (!std::isfinite(given.mean[f]))
-            refuse("the mean of feature " + std::to_string(f + 1) + " is NaN or infinite");
+        if (!(std::fabs(given.mean[f]) <= kLargest))
+            refuse("the mean of feature " + std::to_string(f + 1) +
+                   " is NaN, infinite or beyond the largest float");
+        if (given.fill && !std::isfinite(given.fill[f]))
+            refuse("what fills in for feature " + std::to_string(f + 1) + " is NaN or infinite");
         if (!std::isfinite(given.scale[f]) || given.scale[f] <= 0)
             refuse("the scale of feature " + std::to_string(f + 1) + " is not a positive number");
     }
@@ -75,7 +81,7 @@ std::vector<Dense> folded(const distilrank_network &given) {
             weight /= given.scale[f];
             first.bias[static_cast<size_t>(output)] -=
                 weight * (given.mean[f] - static_cast<double>(static_cast<float>(given.mean[f])));
-            if (!(std::fabs(weight) <= static_cast<double>(std::numeric_limits<float>::max())))
+            if (!(std::fabs(weight) <= kLargest))
                 refuse("a weight of layer 1 by the scale of feature " + std::to_string(f + 1) +
                        " is beyond the largest float");
         }

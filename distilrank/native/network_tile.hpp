@@ -1,6 +1,8 @@
 // The register tile that all dense layers are made of, and what comes before the first layer.
 #pragma once
 
+#include <time.h>
+
 #include "network_numbers.hpp"
 
 namespace distilrank {
@@ -93,6 +95,26 @@ struct TileCode {
         const Vector value = x - centre;
         return network.fill ? Isa::replace(x, Isa::broadcast(&kMissing), value, fill) : value;
     }
+};
+
+// Tells the steps of a network apart, where that is asked for.
+class Laps {
+public:
+    explicit Laps(double *seconds) : seconds_(seconds), last_(seconds ? now() : 0) {}
+    void next() {
+        if (!seconds_) return;
+        const double time = now();
+        *seconds_++ += time - last_;
+        last_ = time;
+    }
+
+private:
+    static double now() {
+        timespec time;
+        clock_gettime(CLOCK_MONOTONIC, &time);
+        return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+    }
+    double *seconds_, last_;
 };
 
 inline void swap(float *&one, float *&other) {

@@ -51,6 +51,17 @@ const Model &given(const Model *model) {
     return *model;
 }
 
+// What is wrong with what is to be scored, or NULL.
+const char *wrong_batch(const distilrank_scorer *scorer, const float *rows, int64_t n,
+                        int64_t stride, const float *scores) {
+    if (!scorer) return "no scorer was given: the pointer is NULL";
+    if (n < 0) return "n is negative";
+    if (n && (!rows || !scores)) return "rows or scores is NULL";
+    if (n && stride < scorer->scorer->n_features())
+        return "stride is less than the model's number of features";
+    return nullptr;
+}
+
 } // namespace
 
 distilrank_scorer *distilrank_scorer_forest(const distilrank_forest *forest,
@@ -89,12 +100,7 @@ distilrank_scorer *distilrank_scorer_clone(const distilrank_scorer *scorer, char
 
 int32_t distilrank_scorer_score(distilrank_scorer *scorer, const float *rows, int64_t n,
                                 int64_t stride, float *scores, char *error, size_t size) {
-    const char *wrong = nullptr;
-    if (!scorer) wrong = "no scorer was given: the pointer is NULL";
-    else if (n < 0) wrong = "n is negative";
-    else if (n && (!rows || !scores)) wrong = "rows or scores is NULL";
-    else if (n && stride < scorer->scorer->n_features())
-        wrong = "stride is less than the model's number of features";
+    const char *wrong = wrong_batch(scorer, rows, n, stride, scores);
     if (wrong) {
         say(wrong, error, size);
         return 1;
@@ -105,6 +111,24 @@ int32_t distilrank_scorer_score(distilrank_scorer *scorer, const float *rows, in
 
 int64_t distilrank_scorer_features(const distilrank_scorer *scorer) {
     return scorer ? scorer->scorer->n_features() : -1;
+}
+
+int64_t distilrank_scorer_steps(const distilrank_scorer *scorer) {
+    return scorer ? scorer->scorer->n_steps() : 0;
+}
+
+int32_t distilrank_scorer_profile(distilrank_scorer *scorer, const float *rows, int64_t n,
+                                  int64_t stride, float *scores, double *seconds, char *error,
+                                  size_t size) {
+    const char *wrong = wrong_batch(scorer, rows, n, stride, scores);
+    if (!wrong && !seconds) wrong = "seconds is NULL";
+    if (!wrong && !scorer->scorer->n_steps()) wrong = "only networks are timed step by step";
+    if (wrong) {
+        say(wrong, error, size);
+        return 1;
+    }
+    scorer->scorer->profile(rows, n, stride, scores, seconds);
+    return 0;
 }
 
 const char *distilrank_scorer_describe(const distilrank_scorer *scorer) {

@@ -245,6 +245,23 @@ def test_description(library):
     assert found["block"] > 0
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("count", [1, 9, 200])
+def test_steps_are_told_apart(library, precision, count):
+    """Every step takes some time, and scores stay what they are."""
+    network = random_network(np.random.default_rng(6), [136, 300, 30, 1])
+    rows = random_rows(np.random.default_rng(6), network, count)
+    with Scorer(network, precision=precision, library=library) as scorer:
+        expected = scorer.score(rows).copy()
+        seconds = sum(scorer.profile(rows) for _ in range(20))
+        assert seconds.shape == (4,)
+        assert (seconds > 0).all()
+        assert seconds[1] > seconds[3]  # 136 x 300 weights against 30
+        assert scorer.score(rows).tobytes() == expected.tobytes()
+        with pytest.raises(ValueError, match="136"):
+            scorer.profile(rows[:, :9])
+
+
 def test_clones_score_at_once(library):
     network = random_network(np.random.default_rng(7), [50, 60, 30, 1])
     rows = random_rows(np.random.default_rng(7), network, 500)
@@ -316,7 +333,8 @@ def entry(array, index, value):
         (entry(("weight", 0), 5, np.nan), "layer 1 has a weight that is NaN or infinite"),
         (entry(("weight", 1), 0, -np.inf), "layer 2 has a weight that is NaN or infinite"),
         (entry(("bias", 1), 0, np.nan), "layer 2 has a bias that is NaN or infinite"),
-        (entry(("array", 3), 1, np.inf), "the mean of feature 2 is NaN or infinite"),
+        (entry(("array", 3), 1, np.inf), "the mean of feature 2 is NaN, infinite"),
+        (entry(("array", 3), 1, 1e300), "the mean of feature 2 is NaN, infinite or beyond"),
         (entry(("array", 4), 2, 0), "the scale of feature 3 is not a positive number"),
         (entry(("array", 4), 3, -1), "the scale of feature 4 is not a positive number"),
         (entry(("array", 4), 3, np.nan), "the scale of feature 4 is not a positive number"),
