@@ -110,7 +110,9 @@ class Bench:
         """Row-major blocks of rows, one behind the other, from a random one on."""
         size = features * batch
         count = max(1, min(len(self._memory) // size, _WINDOWS_AT_MOST))
-        rows = np.resize(self._memory, count * size).reshape(count, batch, features)
+        if size > len(self._memory):
+            self._memory = np.resize(self._memory, size)
+        rows = self._memory[: count * size].reshape(count, batch, features)
         start = int(self._generator.integers(count))
         return [rows[(start + each) % count] for each in range(count)]
 

@@ -4,8 +4,8 @@ A call's time is the sum of its steps' times and of the call itself. Each step's
 counts (`steps.steps`) by non-negative costs, fitted for each precision and kind of step.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,36 @@ class NativeModel:
                 )
             made.append((step.name, _sum(costs[step.group], step.counts)))
         return [*made, (CALL, _sum(costs[CALL], call_counts(net, batch, geometry)))]
+
+    def as_json(self) -> dict[str, Any]:
+        """Costs with their units and meanings."""
+        costs = {
+            precision: {
+                group: {name: {"value": value} | asdict(cost(name)) for name, value in own.items()}
+                for group, own in groups.items()
+            }
+            for precision, groups in self.costs.items()
+        }
+        geometries = {name: asdict(geometry) for name, geometry in self.geometries.items()}
+        return {"costs": costs, "geometries": geometries, "clocks": dict(self.clocks)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "NativeModel":
+        """What ``as_json`` gave."""
+        costs = {
+            precision: {
+                group: {name: entry["value"] for name, entry in own.items()}
+                for group, own in groups.items()
+            }
+            for precision, groups in content["costs"].items()
+        }
+        geometries = {name: Geometry(**own) for name, own in content["geometries"].items()}
+        return cls(geometries, costs, content["clocks"])
+
+
+def batch_class(batch: int) -> str:
+    """Batches that err alike: one or two documents, less than a block, blocks."""
+    return "1-2" if batch <= 2 else "3-63" if batch < 64 else "64 and more"
 
 
 def call_counts(net: NativeNet, batch: int, geometry: Geometry) -> dict[str, float]:

@@ -214,6 +214,9 @@ _COUNT = {
 }
 
 _MEANINGS = {
+    "once": ("call", "a call from Python, whatever its size"),
+    "prefetch": ("line", "asking for 64 bytes of the next block's rows"),
+    "pieces": ("piece", "starting a block, a few documents or one"),
     "cold": ("line", "fetching 64 bytes of rows that no prefetch was ahead of"),
     "row": ("document", "starting one document"),
     "vector": ("vector", "reading and centring one vector of features"),
