@@ -1,33 +1,21 @@
-"""Timing random networks in the native scorer, whole and step by step, to fit a time model on.
+"""What a calibration of the native scorer's time measured, and whether the machine was quiet."""
 
-Times are of the thread's own processor clock: what other programs do on this core does not count.
-Rounds go over all networks in a new order each; a network is made ready anew in every round, so
-that where its weights happen to lie in memory averages out.
-"""
-
+import csv
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import cycle, islice
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from distilrank.blueprints import Blueprint, make_network
-from distilrank.logs import progress
-from distilrank.native_net import PER_WORD, NativeNet
-from distilrank.student import Student
-from distilrank.timing import CALLS_AT_LEAST, core_sets
+from distilrank.files import replacing
+from distilrank.native_bench import Point
+from distilrank.native_net import NativeLayer, NativeNet
 
-PRECISIONS = tuple(PER_WORD)
-COLUMNS = ("network", "part", "precision", "batch", "round", "microseconds", "steps")
-# Rows to score come from as far as a split's do: 4 MB are more than a second-level cache holds, and
-# stay in the third.
-_VALUES = 2**20
-_WINDOWS_AT_MOST = 5000
-_PROFILES_AT_MOST = 200
+COLUMNS = (
+    "network", "part", "precision", "batch", "pass", "round", "microseconds", "steps",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,6 +40,10 @@ class Sample:
     steps: np.ndarray
 
     @property
+    def point(self) -> Point:
+        return self.name, self.net.precision, self.batch
+
+    @property
     def median(self) -> float:
         return float(np.median(self.whole))
 
@@ -62,96 +54,107 @@ class Sample:
         return float((high - low) / middle)
 
 
-class Bench:
-    """Measures networks on one core, with rows from memory."""
+Nets = Mapping[str, Mapping[str, NativeNet]]  # by a network's name and by precision
 
-    def __init__(self, settings: Mapping[str, Any], batches: Sequence[int]) -> None:
-        """Args:
+
+def samples_of(lines: Iterable[Mapping[str, Any]], nets: Nets) -> list[Sample]:
+    """Lines of `COLUMNS` as samples; of a point measured in two passes, the quieter one."""
+    found: dict[tuple, list[Mapping[str, Any]]] = {}
+    for line in lines:
+        key = (line["network"], line["precision"], int(line["batch"]), int(line["pass"]))
+        found.setdefault(key, []).append(line)
+    quietest: dict[Point, Sample] = {}
+    for (name, precision, batch, _), repeats in found.items():
+        steps = [[float(step) for step in line["steps"].split()] for line in repeats]
+        sample = Sample(
+            name,
+            repeats[0]["part"],
+            nets[name][precision],
+            batch,
+            np.array([float(line["microseconds"]) for line in repeats]),
+            np.array(steps),
+        )
+        before = quietest.get(sample.point)
+        if before is None or sample.spread < before.spread:
+            quietest[sample.point] = sample
+    return list(quietest.values())
+
+
+def wide_points(samples: Iterable[Sample], most: float) -> list[Point]:
+    """Points whose repeats spread beyond ``most`` (a share of their median), widest first."""
+    wide = [sample for sample in samples if sample.spread > most]
+    return [sample.point for sample in sorted(wide, key=lambda sample: -sample.spread)]
+
+
+def check_quiet(wide: Sequence[Point], count: int, settings: Mapping[str, Any]) -> None:
+    """Refuse a calibration that was measured on a busy machine.
+
+    Args:
+        wide: what still spreads after it was measured again.
+        count: all points.
         settings: the config's ``calibration`` section.
-        batches: documents a call, beside each network's own.
-        """
-        self._settings, self._batches = settings, list(batches)
-        generator = np.random.default_rng(settings["seed"])
-        self._generator = generator
-        self._memory = generator.standard_normal(_VALUES, dtype=np.float32)
-        self.levels: dict[str, str] = {}
 
-    def measure(self, blueprints: Sequence[Blueprint], rounds: int) -> list[dict[str, Any]]:
-        """One line, as of `COLUMNS`, for each network, precision, batch and round."""
-        students = [make_network(blueprint) for blueprint in blueprints]
-        lines = []
-        with _one_core():
-            for number in progress(range(rounds), "calibration rounds"):
-                for index in self._generator.permutation(len(students)).tolist():
-                    line = {"network": blueprints[index].name, "part": blueprints[index].part}
-                    batches = sorted({*self._batches, blueprints[index].batch})
-                    for precision in self._generator.permutation(PRECISIONS).tolist():
-                        line |= {"precision": precision, "round": number}
-                        lines += [
-                            line | timed
-                            for timed in self._timed(students[index], precision, batches)
-                        ]
-        return lines
-
-    def _timed(
-        self, student: Student, precision: str, batches: Sequence[int]
-    ) -> Iterator[dict[str, Any]]:
-        from distilrank.engines import make_engine
-
-        engine: Any = make_engine(f"native-{precision}")
-        engine.load(student, 1)
-        self.levels[precision] = engine.describe()["level"]
-        for batch in batches:
-            engine.resize(batch)
-            windows = self._windows(student.n_features, batch)
-            yield {"batch": batch} | sample(engine, windows, self._settings["sample_ms"])
-
-    def _windows(self, features: int, batch: int) -> list[np.ndarray]:
-        """Row-major blocks of rows, one behind the other, from a random one on."""
-        size = features * batch
-        count = max(1, min(len(self._memory) // size, _WINDOWS_AT_MOST))
-        if size > len(self._memory):
-            self._memory = np.resize(self._memory, size)
-        rows = self._memory[: count * size].reshape(count, batch, features)
-        start = int(self._generator.integers(count))
-        return [rows[(start + each) % count] for each in range(count)]
-
-
-def sample(engine: Any, windows: Sequence[np.ndarray], milliseconds: float) -> dict[str, Any]:
-    """``microseconds`` a call and ``steps``: the mean, and medians, of what fits the time.
-
-    Every call scores the windows behind those of the call before, so that none finds its rows in a
-    nearer cache than another.
+    Raises:
+        ValueError: if more than ``busy_share`` of the points spread beyond ``spread``.
     """
-    upcoming = cycle(windows)
-    _seconds(engine.score, upcoming, CALLS_AT_LEAST)  # warms the caches
-    seconds = _seconds(engine.score, upcoming, CALLS_AT_LEAST)
-    calls = max(CALLS_AT_LEAST, round(milliseconds / 1000 / max(seconds, 1e-7)))
-    whole = _seconds(engine.score, upcoming, calls)
-    profile = engine.scorer.profile
-    inside = [profile(rows) for rows in islice(upcoming, min(calls, _PROFILES_AT_MOST))]
-    steps = np.median(inside, axis=0) * 1e6
-    return {"microseconds": whole * 1e6, "steps": " ".join(f"{step:.4f}" for step in steps)}
+    if len(wide) > settings["busy_share"] * count:
+        name, precision, batch = wide[0]
+        raise ValueError(
+            f"measured on a busy machine: {len(wide)} of {count} points spread by more than "
+            f"{settings['spread']:.0%} of their median in two passes, worst of all network {name} "
+            f"in {precision} at batch {batch}; end what else runs and calibrate again, or raise "
+            "busy_share under calibration: in the config"
+        )
 
 
-def _seconds(score: Any, upcoming: Iterator[np.ndarray], calls: int) -> float:
-    """Mean seconds a call, by the thread's own clock."""
-    rows = list(islice(upcoming, calls))
-    start = time.thread_time()
-    for each in rows:
-        score(each)
-    return (time.thread_time() - start) / calls
+def write_samples(path: str | os.PathLike, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Write lines of `COLUMNS` as CSV."""
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(lines)
 
 
-@contextmanager
-def _one_core() -> Iterator[None]:
-    """Keep this thread on the last core it may use."""
-    if not hasattr(os, "sched_getaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, core_sets(1)[-1])
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
+def read_samples(path: str | os.PathLike, context: Mapping[str, Any]) -> list[Sample]:
+    """The samples of a calibration.
+
+    Args:
+        path: the CSV file.
+        context: the JSON beside it.
+
+    Raises:
+        ValueError: if the file holds no sample, or a network that the context has not.
+    """
+    nets = nets_from_json(context["networks"])
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    unknown = {line["network"] for line in lines} - set(nets)
+    if not lines or unknown:
+        what = (
+            f"network {min(unknown)}, which is not in the file beside it" if unknown else "no time"
+        )
+        raise ValueError(f"{path} holds {what}; delete it and run again")
+    return samples_of(lines, nets)
+
+
+def nets_as_json(nets: Nets) -> dict[str, Any]:
+    """Networks as plain objects."""
+    return {
+        name: {precision: asdict(net) for precision, net in own.items()}
+        for name, own in nets.items()
+    }
+
+
+def nets_from_json(content: Mapping[str, Any]) -> dict[str, dict[str, NativeNet]]:
+    """What `nets_as_json` gave."""
+    return {
+        name: {
+            precision: NativeNet(
+                net["features"],
+                tuple(NativeLayer(**layer) for layer in net["layers"]),
+                net["precision"],
+            )
+            for precision, net in own.items()
+        }
+        for name, own in content.items()
+    }

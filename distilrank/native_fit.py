@@ -128,6 +128,18 @@ def _fit_precision(
     return costs, clock
 
 
+def worst_networks(samples: Sequence[Sample], model: NativeModel, count: int) -> list[str]:
+    """The names of the ``count`` networks of the fit that it is furthest off at."""
+    errors: dict[str, list[float]] = {}
+    for sample in samples:
+        if sample.part == "fit":
+            total = sum(time for _, time in model.steps(sample.net, sample.batch))
+            errors.setdefault(sample.name, []).append(abs(np.log(total / sample.median)))
+    # Few of its points are enough: a model that is wrong somewhere is so for some batch.
+    worst = {name: float(np.quantile(own, 0.8)) for name, own in errors.items()}
+    return sorted(worst, key=lambda name: -worst[name])[:count]
+
+
 def step_times(sample: Sample, clock: float, geometry: Geometry) -> np.ndarray:
     """(1 + layers,) microseconds a call: medians over rounds, without the clock's own cost."""
     middle = np.median(sample.steps, axis=0)
