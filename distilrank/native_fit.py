@@ -16,6 +16,8 @@ from distilrank.predictor import non_negative
 from distilrank.steps import cost, steps
 
 CALL = "call"
+# A step's error counts relative to its own time, but for steps below this share of the whole.
+_SMALL = 0.03
 Costs = Mapping[str, Mapping[str, float]]
 
 
@@ -109,22 +111,24 @@ def _fit_precision(
     samples: Sequence[Sample], precision: str, geometry: Geometry
 ) -> tuple[dict[str, dict[str, float]], float]:
     call, clock = _fit_call(samples, geometry)
-    rows: dict[str, list[tuple[Mapping[str, float], float]]] = {}
+    rows: dict[str, list[tuple[Mapping[str, float], float, float]]] = {}
     for sample in samples:
         counted = steps(sample.net, sample.batch, geometry)
         for step, time in zip(counted, step_times(sample, clock, geometry), strict=True):
-            rows.setdefault(step.group, []).append((step.counts, time))
+            scale = max(time, _SMALL * sample.median)
+            rows.setdefault(step.group, []).append((step.counts, time, scale))
     costs = {CALL: call}
     for group, found in sorted(rows.items()):
-        names = sorted({name for counts, _ in found for name, count in counts.items() if count})
+        names = sorted({name for counts, *_ in found for name, count in counts.items() if count})
         if len(found) < len(names):
             raise ValueError(
                 f"{precision} has {len(found)} samples of '{group}' to fit {len(names)} costs on; "
                 "raise networks under calibration: in the config"
             )
-        counts = np.array([[counts.get(name, 0.0) for name in names] for counts, _ in found])
-        times = np.array([time for _, time in found])
-        costs[group] = dict(zip(names, non_negative(counts, times).tolist(), strict=True))
+        counts = np.array([[counts.get(name, 0.0) for name in names] for counts, *_ in found])
+        times, scale = np.array([[time, scale] for _, time, scale in found]).T
+        solution = non_negative(counts, times, scale)
+        costs[group] = dict(zip(names, solution.tolist(), strict=True))
     return costs, clock
 
 
@@ -149,13 +153,11 @@ def step_times(sample: Sample, clock: float, geometry: Geometry) -> np.ndarray:
 
 def _fit_call(samples: Sequence[Sample], geometry: Geometry) -> tuple[dict[str, float], float]:
     """The call's costs, and the clock's: what the whole has beyond its steps, or they beyond it."""
-    from scipy.optimize import nnls
-
     counts = [call_counts(sample.net, sample.batch, geometry) for sample in samples]
     names = list(counts[0]) if counts else []
     whole = np.array([sample.median for sample in samples])
     inside = np.array([np.median(sample.steps, axis=0).sum() for sample in samples])
     reads = [c["pieces"] * (1 + len(s.net.layers)) for c, s in zip(counts, samples, strict=True)]
     matrix = np.array([[*(c[n] for n in names), -r] for c, r in zip(counts, reads, strict=True)])
-    solution, _ = nnls(matrix / whole[:, None], (whole - inside) / whole)
+    solution = non_negative(matrix, whole - inside, whole)
     return dict(zip(names, solution[:-1].tolist(), strict=True)), float(solution[-1])

@@ -102,6 +102,7 @@ class NativeLayer:
         numbers: what is multiplied: fp32, bf16 or int8.
         sparse: whether it is stored so.
         nonzeros: words of weights that are not zero.
+        columns: words of inputs that some weight reads.
         gathers: vectors of weights where neurons stand side by side, each as many as the most of
             its neurons has words; for one document.
         ends: distinct numbers of words of a neuron.
@@ -113,6 +114,7 @@ class NativeLayer:
     numbers: str
     sparse: bool
     nonzeros: int
+    columns: int
     gathers: int
     ends: int
     active: float
@@ -195,15 +197,17 @@ def _layer(
     outputs, depth = -(-mask.shape[0] // unit) * unit, -(-mask.shape[1] // per_word)
     active = depth * (1 - (1 - share) ** per_word)
     if not sparse:
-        return NativeLayer(depth, outputs, numbers, False, depth * outputs, 0, 0, active)
+        return NativeLayer(depth, outputs, numbers, False, depth * outputs, depth, 0, 0, active)
     # The library sorts by weights, then counts words: nearly the same order.
     mask = mask[np.argsort(mask.sum(axis=1), kind="stable")]
     words = np.zeros((outputs, depth * per_word), bool)
     words[: mask.shape[0], : mask.shape[1]] = mask
-    lengths = words.reshape(outputs, depth, per_word).any(axis=2).sum(axis=1)
+    used = words.reshape(outputs, depth, per_word).any(axis=2)
+    lengths, columns = used.sum(axis=1), int(used.any(axis=0).sum())
     gathers = sum(int(lengths[at : at + width].max()) for at in range(0, outputs, width))
     ends = len(np.unique(lengths))
-    return NativeLayer(depth, outputs, numbers, True, int(lengths.sum()), gathers, ends, active)
+    nonzeros = int(lengths.sum())
+    return NativeLayer(depth, outputs, numbers, True, nonzeros, columns, gathers, ends, active)
 
 
 def active_shares(student: Student, documents: int = 64) -> list[float]:

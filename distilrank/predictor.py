@@ -242,21 +242,26 @@ def _terms(kind: str, kernel: str, regime: str) -> dict[str, Term]:
     return terms_of(kind, kernel, 1 if regime == VECTOR else 2)
 
 
-def non_negative(counts: np.ndarray, times: np.ndarray) -> np.ndarray:
+def non_negative(
+    counts: np.ndarray, times: np.ndarray, scale: np.ndarray | None = None
+) -> np.ndarray:
     """(terms,) costs from 0, by least squares on the relative error.
 
-    Minimises the sum of ``(counts @ costs / times - 1)^2`` (C. Lawson and R. Hanson, *Solving
-    Least Squares Problems*, 1974, chapter 23).
+    Minimises the sum of ``((counts @ costs - times) / scale)^2`` (C. Lawson and R. Hanson,
+    *Solving Least Squares Problems*, 1974, chapter 23).
 
     Args:
         counts: (samples, terms).
-        times: (samples,) above 0.
+        times: (samples,).
+        scale: (samples,) above 0, what errors are relative to; ``times`` if not given.
     """
     from scipy.optimize import nnls
 
-    scale = np.maximum(np.abs(counts / times[:, None]).max(axis=0), 1e-300)
-    solution, _ = nnls(counts / times[:, None] / scale, np.ones(len(times)))
-    return solution / scale
+    relative = counts / (times if scale is None else scale)[:, None]
+    # Counts differ by many orders of magnitude.
+    size = np.maximum(np.abs(relative).max(axis=0), 1e-300)
+    solution, _ = nnls(relative / size, times / (times if scale is None else scale))
+    return solution / size
 
 
 def fit(samples: Sequence[Sample], kind: str) -> Predictor:

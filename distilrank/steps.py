@@ -57,7 +57,10 @@ def steps(net: NativeNet, batch: int, geometry: Geometry) -> list[Step]:
                 total[f"{piece.regime}.{name}"] += times * count
     made = [Step("rows", f"rows {net.layers[0].numbers}", totals[0])]
     for number, (layer, counts) in enumerate(zip(net.layers, totals[1:], strict=True), 1):
-        made.append(Step(f"layer {number}", f"{_kind(net, number)} {layer.numbers}", counts))
+        # What was only just transposed is gathered at another speed.
+        place = "first " if number == 1 and layer.sparse else ""
+        group = f"{place}{_kind(net, number)} {layer.numbers}"
+        made.append(Step(f"layer {number}", group, counts))
     return made
 
 
@@ -76,6 +79,8 @@ def _piece(net: NativeNet, piece: Piece, geometry: Geometry) -> list[dict[str, f
     made: list[dict[str, float]] = [{"row": piece.documents, "vector": vectors}]
     if not by_rows:
         made[0]["value"] = piece.vectors * net.features
+        for name, (low, high) in _evictions(geometry).items():
+            made[0][name] = vectors * _ramp(net.bytes, low, high)
     beyond = _beyond(net.bytes, geometry.l2)
     for number, layer in enumerate(net.layers, 1):
         kind = _kind(net, number)
@@ -87,6 +92,17 @@ def _piece(net: NativeNet, piece: Piece, geometry: Geometry) -> list[dict[str, f
         counts["far"] = beyond * counts.pop("read", 0)
         made.append(counts)
     return made
+
+
+def _evictions(geometry: Geometry) -> dict[str, tuple[float, float]]:
+    """Bytes of weights that push rows and buffers out of the caches: none of them, and all."""
+    l1, l2 = geometry.l1, geometry.l2
+    return {"evicted": (0.75 * l1, 3 * l1), "lost": (3 * l1, l2 / 2), "gone": (l2 / 2, l2)}
+
+
+def _ramp(size: float, low: float, high: float) -> float:
+    """0 up to ``low``, 1 from ``high`` on, even on a logarithmic scale between."""
+    return float(np.clip(np.log(max(size, 1) / low) / np.log(high / low), 0, 1))
 
 
 def _beyond(size: float, cache: int) -> float:
@@ -163,7 +179,7 @@ def _dense_one(layer: NativeLayer, piece: Piece, geometry: Geometry, unit: int) 
 
 
 def _sparse_block(layer: NativeLayer, piece: Piece, geometry: Geometry, unit: int) -> dict:
-    v = piece.vectors
+    v, missing = piece.vectors, (geometry.l1 / 2, 4 * geometry.l1)
     return {
         "piece": 1,
         "neuron": layer.outputs,
@@ -171,8 +187,8 @@ def _sparse_block(layer: NativeLayer, piece: Piece, geometry: Geometry, unit: in
         "end": layer.ends,
         "weight": layer.nonzeros,
         "product": layer.nonzeros * v,
-        "missed": layer.nonzeros * v * _beyond(layer.depth * v * geometry.width * 4, geometry.l1),
-        "column": min(layer.depth, layer.nonzeros) * v,
+        "missed": layer.nonzeros * v * _ramp(layer.columns * v * geometry.width * 4, *missing),
+        "column": layer.columns * v,
         "read": 2 * layer.nonzeros,
     }
 
@@ -221,6 +237,12 @@ _MEANINGS = {
     "row": ("document", "starting one document"),
     "vector": ("vector", "reading and centring one vector of features"),
     "value": ("vector", "storing one feature of one vector of documents"),
+    "evicted": (
+        "vector",
+        "reading one vector of features after weights beyond a first-level cache",
+    ),
+    "lost": ("vector", "the same after several times as many weights"),
+    "gone": ("vector", "the same after weights that fill a second-level cache"),
     "piece": ("layer", "starting a layer, once a block or a few documents"),
     "panel": ("panel", "starting one register tile"),
     "product": ("vector", "one multiplication and addition of a vector"),
