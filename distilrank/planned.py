@@ -69,12 +69,15 @@ class NativeTimes:
             ValueError: if the file is missing or another one.
         """
         if not Path(path).exists():
-            raise ValueError(f"{path} is not there; calibrate this machine: 'snakemake calibrate'")
+            raise ValueError(
+                f"{path} is not there; to calibrate this machine run 'snakemake "
+                "results/predictor/native.json'"
+            )
         content = read_json(path)
         if content.get("format") != FORMAT:
             raise ValueError(
                 f"{path} has format {content.get('format')!r}, expected {FORMAT!r}; delete it and "
-                "run 'snakemake calibrate'"
+                "run 'snakemake results/predictor/native.json'"
             )
         model = NativeModel.from_json(content["model"])
         return cls(model, content["intervals"], content["machine"], content["library"])
