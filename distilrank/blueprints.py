@@ -127,7 +127,8 @@ def make_network(blueprint: Blueprint) -> Student:
     ):
         weight = generator.standard_normal((outputs, inputs), dtype=np.float32)
         if sparsity:
-            weight[~_mask(weight, sparsity, blueprint.skew, generator)] = 0
+            skew = blueprint.skew / 2, blueprint.skew
+            weight[~_mask(weight, sparsity, skew, generator)] = 0
         read = np.maximum((weight != 0).sum(axis=1, keepdims=True), 1)
         weights.append(weight * np.sqrt(2 / read).astype(np.float32))
         noise = 0.3 * generator.standard_normal(outputs)
@@ -137,12 +138,12 @@ def make_network(blueprint: Blueprint) -> Student:
 
 
 def _mask(
-    weight: np.ndarray, sparsity: float, skew: float, generator: np.random.Generator
+    weight: np.ndarray, sparsity: float, skew: tuple[float, float], generator: np.random.Generator
 ) -> np.ndarray:
-    """Which weights stay; at least one of the last neuron's does."""
+    """Which weights stay by magnitude, at least one; ``skew`` is of the rows and the columns."""
     outputs, inputs = weight.shape
-    rows = np.exp(skew / 2 * generator.standard_normal((outputs, 1)))
-    columns = np.exp(skew * generator.standard_normal((1, inputs)))
+    rows = np.exp(skew[0] * generator.standard_normal((outputs, 1)))
+    columns = np.exp(skew[1] * generator.standard_normal((1, inputs)))
     importance = np.abs(weight) * rows * columns
     kept = max(1, round((1 - sparsity) * weight.size))
     mask = np.zeros(weight.size, bool)
@@ -165,5 +166,6 @@ def planned_masks(widths: Sequence[int], sparsity: float) -> list[np.ndarray]:
     return masks
 
 
-# As unequal as the features of trained students are.
-_TRAINED_SKEW = 0.7
+# How unequal the neurons and the features of trained students are: with these as many of them keep a
+# weight as in nets C and E of the MSLR sample at 90 and 98 % zeros.
+_TRAINED_SKEW = 0.12, 0.25

@@ -21,9 +21,9 @@ from distilrank.student import Student
 from distilrank.timing import CALLS_AT_LEAST, core_sets
 
 PRECISIONS = tuple(PER_WORD)
-# Rows come from where a split's do that is scored again and again: 2 MB are more than a
+# Rows come from where a split's do that is scored again and again: 4 MB are more than a
 # second-level cache holds, and stay in the third.
-_VALUES = 2**19
+_VALUES = 2**20
 _WINDOWS_AT_MOST = 5000
 _PROFILES_AT_MOST = 200
 
