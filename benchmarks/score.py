@@ -38,6 +38,7 @@ from distilrank.engines.base import SelfTimedEngine, limit_threads
 from distilrank.forest import Forest
 from distilrank.letor import Dataset
 from distilrank.machine import machine_line
+from distilrank.parity import network_reference
 from distilrank.pruning import magnitude_mask
 from distilrank.scaling import fit_zscore
 from distilrank.scorer import Scorer
@@ -53,8 +54,9 @@ NETWORK_ENGINES = (
     "native-fp32", "native-bf16", "native-int8", "onnxruntime", "openvino", "openvino-bf16",
     "onednn", "onednn-bf16", "libxsmm-csr+torch", "mkl-csr+numpy",
 )  # fmt: skip
-# Random weights amplify the rounding of low precision more than trained ones do.
-MOST_ERROR = {"exact": 1e-5, "fp32": 1e-5, "bf16": 6e-2, "int8": 2e-1}
+# Random weights amplify the rounding of low precision more than trained ones do. int8 answers to
+# its scheme, where single codes at an edge may differ.
+MOST_ERROR = {"exact": 1e-5, "fp32": 1e-5, "bf16": 1e-1, "int8": 1e-1}
 
 
 @dataclass
@@ -79,8 +81,10 @@ class Contender:
         self.reason = make_engine(self.engine).supports(self.model) or ""
         if self.reason:
             return
-        engine = self.loaded(len(rows))
-        expected = self.model.predict(rows)
+        engine, predict = self.loaded(len(rows)), self.model.predict
+        if isinstance(self.model, Student):
+            _, predict = network_reference(self.model, engine.precision)
+        expected = predict(rows)
         self.error = float(np.abs(engine.score(rows) - expected).max() / expected.std())
         if not self.error < MOST_ERROR[engine.precision]:
             self.reason = f"wrong: error {self.error:.1e} standard deviations"

@@ -43,9 +43,10 @@ class _NativeEngine(Engine):
         self._out = np.empty(batch, dtype=np.float32)
 
     def score(self, rows: np.ndarray) -> np.ndarray:
-        if len(rows) != self._batch:
-            check_rows(rows, self._scorer.n_features, self._batch)
-        return self._scorer.score(rows, self._out[: len(rows)])
+        if len(rows) == self._batch:
+            return self._scorer.score(rows, self._out)
+        check_rows(rows, self._scorer.n_features, self._batch)
+        return self._scorer.score(rows)
 
     def describe(self) -> dict[str, Any]:
         return self._scorer.describe() | self._described
