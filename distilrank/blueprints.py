@@ -166,6 +166,6 @@ def planned_masks(widths: Sequence[int], sparsity: float) -> list[np.ndarray]:
     return masks
 
 
-# How unequal the neurons and the features of trained students are: with these as many of them keep a
-# weight as in nets C and E of the MSLR sample at 90 and 98 % zeros.
+# How unequal the neurons and the features of trained students are: with these as many of them
+# keep a weight as in nets C and E of the MSLR sample at 90 and 98 % zeros.
 _TRAINED_SKEW = 0.12, 0.25

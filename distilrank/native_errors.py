@@ -69,7 +69,8 @@ def network_lines(model: NativeModel, samples: Sequence[Sample]) -> list[dict[st
     return [
         {
             "engine": f"native-{sample.net.precision}",
-            "name": sample.name,
+            "kind": "sparse" if sample.net.layers[0].sparse else "dense",
+            "name": sample.name.partition("#")[0],
             "batch": sample.batch,
             "measured": sample.median,
             "predicted": total(model, sample),

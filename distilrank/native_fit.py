@@ -103,6 +103,8 @@ def fit_native(samples: Sequence[Sample], geometries: Mapping[str, Geometry]) ->
     costs, clocks = {}, {}
     for precision, geometry in geometries.items():
         own = [s for s in samples if s.net.precision == precision and s.part == "fit"]
+        if not own:
+            raise ValueError(f"there are no samples in {precision} to fit costs on")
         costs[precision], clocks[precision] = _fit_precision(own, precision, geometry)
     return NativeModel(dict(geometries), costs, clocks)
 
@@ -154,7 +156,7 @@ def step_times(sample: Sample, clock: float, geometry: Geometry) -> np.ndarray:
 def _fit_call(samples: Sequence[Sample], geometry: Geometry) -> tuple[dict[str, float], float]:
     """The call's costs, and the clock's: what the whole has beyond its steps, or they beyond it."""
     counts = [call_counts(sample.net, sample.batch, geometry) for sample in samples]
-    names = list(counts[0]) if counts else []
+    names = list(counts[0])
     whole = np.array([sample.median for sample in samples])
     inside = np.array([np.median(sample.steps, axis=0).sum() for sample in samples])
     reads = [c["pieces"] * (1 + len(s.net.layers)) for c, s in zip(counts, samples, strict=True)]

@@ -82,6 +82,45 @@ class NativeTimes:
         model = NativeModel.from_json(content["model"])
         return cls(model, content["intervals"], content["machine"], content["library"])
 
+    @property
+    def model(self) -> NativeModel:
+        return self._model
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        return tuple(self._model.geometries)
+
+    def check_library(self, library: Mapping[str, Any]) -> None:
+        """Refuse another version of the native library (`native.library_version`).
+
+        Raises:
+            ValueError: if it is another one than was calibrated.
+        """
+        if dict(library) != self.library:
+            raise ValueError(
+                f"the native library was calibrated as version {_version(self.library)} and is now "
+                f"{_version(library)}: delete results/calibration and run 'snakemake "
+                "results/predictor/native.json'"
+            )
+
+    def check_machine(self, machine: Mapping[str, Any]) -> None:
+        """Refuse another machine (`machine.fingerprint`).
+
+        Raises:
+            ValueError: if it is another one than was calibrated.
+        """
+        if machine["id"] != self.machine["id"]:
+            raise ValueError(
+                f"the calibration is of machine {self.machine['id']} ({self.machine.get('cpu')}) "
+                f"and this is {machine['id']} ({machine.get('cpu')}): delete results/calibration "
+                "and run 'snakemake results/predictor/native.json' here"
+            )
+
+    def runs_sparse(self, student: Student, precision: str) -> bool:
+        """Whether the scorer stores the student's first layer sparse."""
+        geometry = self._model.geometries[precision]
+        return NativeNet.of_student(student, precision, geometry).layers[0].sparse
+
     def estimate(
         self, widths: Sequence[int], sparsity: float, precision: str, batch: int
     ) -> Estimate:
@@ -131,6 +170,10 @@ class NativeTimes:
         return Estimate(
             tuple((name, time / batch) for name, time in made), total * low, total * high
         )
+
+
+def _version(library: Mapping[str, Any]) -> str:
+    return f"{library.get('abi')} ({library.get('sha256')})"
 
 
 @lru_cache(maxsize=4096)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilrank import display, evidence, tables
+from distilrank import display, evidence, tables, time_tables
 from distilrank.matched import Rules
 from distilrank.results import Key, Quality, Timing, named_by_path
 from tests.results_builder import forest, loss, measurement, network, parity, quality, timing
@@ -207,12 +207,12 @@ def test_predictor_accuracy(tmp_path):
     student = {"engine": "mkl-csr+numpy", "model": network("A", 0.95), "batch": 256}
     content = {"layers": layers, "students": [student | {"measured": 2.0, "predicted": 1.5}]}
     (tmp_path / "validation.json").write_text(json.dumps(content))
-    table = evidence.predictor_table(tmp_path / "validation.json")
+    table = time_tables.predictor_table(tmp_path / "validation.json")
     # A layer's time is given for a call of ten documents, a student's for one document.
     assert table["measured"].tolist() == pytest.approx([10 / 10, 20 / 10, 40 / 10, 80 / 10, 2.0])
     assert table["kind"].tolist() == ["dense"] * 4 + ["sparse"]
     assert table["name"].tolist()[3:] == ["3 to 4, dense", "large/A 95 %"]
-    found = evidence.accuracy_table(table).set_index("set").loc[evidence.LAYERS]
+    found = time_tables.accuracy_table(table).set_index("set").loc[time_tables.LAYERS]
     assert found["median_error"] == pytest.approx(np.median([0.1, 0.1, 0.0, 0.25]))
     assert found["max_error"] == pytest.approx(100 / 80 - 1)
     assert found["bias"] == pytest.approx(np.median([0.1, -0.1, 0.0, 0.25]))
@@ -222,7 +222,7 @@ def test_predictor_accuracy(tmp_path):
 def test_no_predictions_are_told(tmp_path):
     (tmp_path / "validation.json").write_text("{}")
     with pytest.raises(ValueError, match="holds no predictions"):
-        evidence.predictor_table(tmp_path / "validation.json")
+        time_tables.predictor_table(tmp_path / "validation.json")
 
 
 PUBLISHED = {
