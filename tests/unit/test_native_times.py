@@ -146,7 +146,7 @@ def test_known_costs_are_found_again(samples, model):
     for sample in samples:
         found = dict(model.steps(sample.net, sample.batch))
         # A held-out network may have work that no network of a fit this small has.
-        off = 0.001 if sample.part == "fit" else 0.1
+        off = 0.02 if sample.part == "fit" else 0.1
         assert sum(found.values()) == pytest.approx(sample.median, rel=off)
         # A step's error counts by its share of the whole.
         rows = known_steps(sample.net, sample.batch)[0]

@@ -219,6 +219,35 @@ def test_predictor_accuracy(tmp_path):
     assert found["rank_correlation"] == pytest.approx(1.0)
 
 
+def test_native_times_by_what_engine_and_batch(tmp_path):
+    line = {"engine": "native-fp32", "measured": 10.0, "predicted": 12.0, "batch": 20}
+    network = line | {"kind": "dense", "name": "8-4-1"}
+    step = line | {"inputs": 8, "outputs": 4, "nonzeros": 32, "kind": "dense", "share": 0.5}
+    cost = {"value": 0.002, "unit": "us/vector", "meaning": "one"}
+    native = {
+        "batches": [20],
+        "networks": [network, network | {"batch": 7, "predicted": 9.0}],
+        "layers": [step, step | {"kind": "last", "share": 0.01}, step | {"kind": "rows"}],
+        "costs": {"native-fp32": {"call": {"once": cost, "pieces": cost | {"value": 0.0}}}},
+    }
+    path = tmp_path / "validation.json"
+    path.write_text(json.dumps({"native": native}))
+    times = time_tables.times_table(path).set_index("what")
+    # A step that is a trifle of its call is left out; a batch of one network alone has no number.
+    assert list(times.index) == [
+        "dense layers", "random networks", "random networks", "reading rows",
+    ]  # fmt: skip
+    assert times.loc["random networks", "median_error"].tolist() == pytest.approx([0.2, 0.1])
+    assert times.loc["random networks", "batch"].isna().tolist() == [False, True]
+    assert times.loc["dense layers", "worst"] == "8 words to 4"
+    costs = time_tables.costs_table(path)
+    assert costs[["cost", "unit"]].to_numpy().tolist() == [[2.0, "ns/vector"]]
+    # A call's time becomes a document's.
+    table = time_tables.predictor_table(path)
+    assert table["set"].tolist() == [time_tables.LAYERS] + 2 * [time_tables.NETWORKS]
+    assert table["measured"].tolist() == pytest.approx([0.5, 0.5, 10 / 7])
+
+
 def test_no_predictions_are_told(tmp_path):
     (tmp_path / "validation.json").write_text("{}")
     with pytest.raises(ValueError, match="holds no predictions"):
