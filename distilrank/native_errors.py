@@ -6,23 +6,19 @@ from typing import Any
 import numpy as np
 
 from distilrank.calibration import Sample
-from distilrank.native_fit import NativeModel, batch_class, fit_native, step_times
+from distilrank.native_fit import batch_class, fit_native, step_times
 from distilrank.native_net import BLOCK, Geometry, pieces
+from distilrank.planned import NativeTimes
 from distilrank.steps import steps
 
 FOLDS = 5
 BATCH_CLASSES = ("1-2", "3-63", "64 and more")
 
 
-def total(model: NativeModel, sample: Sample) -> float:
-    """Predicted microseconds a call."""
-    return sum(time for _, time in model.steps(sample.net, sample.batch))
-
-
 def cross_validated(
     samples: Sequence[Sample], geometries: Mapping[str, Geometry]
-) -> list[tuple[Sample, float]]:
-    """Each sample of the part ``fit`` with its prediction by a fit that its network is left out of.
+) -> list[tuple[Sample, list[tuple[str, float]]]]:
+    """Each sample of the part ``fit`` with its steps by a fit that its network is left out of.
 
     Raises:
         ValueError: if there are too few networks for that.
@@ -41,7 +37,7 @@ def cross_validated(
     for fold in range(FOLDS):
         kept = [sample for sample in own if fold_of[sample.name] != fold]
         model = fit_native(kept, geometries)
-        made += [(s, total(model, s)) for s in own if fold_of[s.name] == fold]
+        made += [(s, model.steps(s.net, s.batch)) for s in own if fold_of[s.name] == fold]
     return made
 
 
@@ -64,7 +60,7 @@ def intervals(
     return made
 
 
-def network_lines(model: NativeModel, samples: Sequence[Sample]) -> list[dict[str, Any]]:
+def network_lines(times: NativeTimes, samples: Sequence[Sample]) -> list[dict[str, Any]]:
     """Networks that no fit saw, microseconds a call: ``measured`` and ``predicted``."""
     return [
         {
@@ -73,16 +69,16 @@ def network_lines(model: NativeModel, samples: Sequence[Sample]) -> list[dict[st
             "name": sample.name.partition("#")[0],
             "batch": sample.batch,
             "measured": sample.median,
-            "predicted": total(model, sample),
+            "predicted": sample.batch * times.of_net(sample.net, sample.batch).total,
         }
         for sample in samples
         if sample.part == "validate"
     ]
 
 
-def layer_lines(model: NativeModel, samples: Sequence[Sample]) -> list[dict[str, Any]]:
+def layer_lines(times: NativeTimes, samples: Sequence[Sample]) -> list[dict[str, Any]]:
     """Their steps, microseconds a call, with the shape as it ran and how the documents lay."""
-    lines = []
+    lines, model = [], times.model
     for sample in samples:
         if sample.part != "validate":
             continue

@@ -11,6 +11,7 @@ from distilrank.blueprints import planned_masks
 from distilrank.files import read_json
 from distilrank.native_fit import NativeModel, batch_class
 from distilrank.native_net import PER_WORD, NativeNet
+from distilrank.residual import Residual
 from distilrank.student import Student
 
 FORMAT = "distilrank-native-times-1"
@@ -51,14 +52,16 @@ class NativeTimes:
         intervals: Mapping[str, Mapping[str, Sequence[float]]],
         machine: Mapping[str, Any],
         library: Mapping[str, Any],
+        residual: Residual | None = None,
     ) -> None:
         """Args:
         model: the fitted costs.
         intervals: by precision and class of batch, the 5th and 95th percentile of measured over
             predicted time of networks that the fit did not see.
         machine, library: where it was measured.
+        residual: trees on what the costs leave over, where they help.
         """
-        self._model, self._intervals = model, intervals
+        self._model, self._intervals, self._residual = model, intervals, residual
         self.machine, self.library = dict(machine), dict(library)
 
     @classmethod
@@ -80,7 +83,9 @@ class NativeTimes:
                 "run 'snakemake results/predictor/native.json'"
             )
         model = NativeModel.from_json(content["model"])
-        return cls(model, content["intervals"], content["machine"], content["library"])
+        text = content["residual"].get("text")
+        residual = Residual(text) if text else None
+        return cls(model, content["intervals"], content["machine"], content["library"], residual)
 
     @property
     def model(self) -> NativeModel:
@@ -144,7 +149,7 @@ class NativeTimes:
             raise ValueError(f"the sparsity is {sparsity}, expected 0 <= sparsity < 1")
         self._check(precision, batch)
         geometry = self._model.geometries[precision]
-        return self._of(_planned(tuple(widths), sparsity, precision, geometry), batch)
+        return self.of_net(_planned(tuple(widths), sparsity, precision, geometry), batch)
 
     def of_student(self, student: Student, precision: str, batch: int) -> Estimate:
         """The time of a network that does: its own zeros count.
@@ -154,7 +159,7 @@ class NativeTimes:
         """
         self._check(precision, batch)
         geometry = self._model.geometries[precision]
-        return self._of(NativeNet.of_student(student, precision, geometry), batch)
+        return self.of_net(NativeNet.of_student(student, precision, geometry), batch)
 
     def _check(self, precision: str, batch: int) -> None:
         if precision not in self._model.geometries:
@@ -163,13 +168,14 @@ class NativeTimes:
         if batch < 1:
             raise ValueError(f"the batch is {batch}, expected a whole number from 1")
 
-    def _of(self, net: NativeNet, batch: int) -> Estimate:
+    def of_net(self, net: NativeNet, batch: int) -> Estimate:
+        """The time of a network of which it is known what runs."""
         made = self._model.steps(net, batch)
-        total = sum(time for _, time in made) / batch
+        factor = self._residual.factor(net, batch, made) if self._residual else 1.0
+        each = tuple((name, factor * time / batch) for name, time in made)
+        total = sum(time for _, time in each)
         low, high = self._intervals[net.precision][batch_class(batch)]
-        return Estimate(
-            tuple((name, time / batch) for name, time in made), total * low, total * high
-        )
+        return Estimate(each, total * low, total * high)
 
 
 def _version(library: Mapping[str, Any]) -> str:

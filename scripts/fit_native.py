@@ -11,6 +11,7 @@ from distilrank.native_fit import fit_native
 from distilrank.native_net import Geometry
 from distilrank.planned import FORMAT
 from distilrank.predictor import relative_errors
+from distilrank.residual import learn
 
 StrPath = str | os.PathLike
 
@@ -33,7 +34,13 @@ def fit_native_times(samples_csv: StrPath, context_json: StrPath, output: StrPat
         for precision, level in context["levels"].items()
     }
     model = fit_native(samples, geometries)
-    unseen = cross_validated(samples, geometries)
+    left_out = cross_validated(samples, geometries)
+    residual, factors, found = learn(left_out)
+    logging.info("trees on what the costs leave over: %s", found)
+    unseen = [
+        (sample, factor * sum(time for _, time in made))
+        for (sample, made), factor in zip(left_out, factors, strict=True)
+    ]
     quality = {
         precision: relative_errors(
             [time for sample, time in unseen if sample.net.precision == precision],
@@ -47,6 +54,7 @@ def fit_native_times(samples_csv: StrPath, context_json: StrPath, output: StrPat
         "machine": context["machine"],
         "library": context["library"],
         "model": model.as_json(),
+        "residual": found | ({"text": residual.text} if residual else {}),
         "intervals": intervals(unseen),
         "cross_validation": quality,
         "busy_points": len(context["busy"]),

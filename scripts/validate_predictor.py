@@ -11,7 +11,6 @@ from distilrank.identity import model_identity
 from distilrank.logs import job
 from distilrank.native import library_version
 from distilrank.native_errors import layer_lines, network_lines
-from distilrank.native_fit import NativeModel
 from distilrank.planned import NativeTimes
 from distilrank.predictor import (
     STEPS,
@@ -81,23 +80,23 @@ def validate_predictor(
             "students": students,
             "accuracy": accuracy,
             "coefficients": {kind: content["kernels"] for kind, content in contents.items()},
-            "native": _native(native, times.model) if native and times else {},
+            "native": _native(native, times) if native and times else {},
         },
     )
 
 
 def _native(
-    paths: tuple[str | os.PathLike, str | os.PathLike, str | os.PathLike], model: NativeModel
+    paths: tuple[str | os.PathLike, str | os.PathLike, str | os.PathLike], times: NativeTimes
 ) -> dict[str, Any]:
     """The networks that no fit saw, microseconds a call, whole and step by step; the costs."""
     context = read_json(paths[2])
     samples = read_calibration(paths[1], context)
     return {
         "batches": context["batches"],
-        "networks": network_lines(model, samples),
-        "layers": layer_lines(model, samples),
+        "networks": network_lines(times, samples),
+        "layers": layer_lines(times, samples),
         "costs": {
-            f"native-{precision}": costs for precision, costs in model.as_json()["costs"].items()
+            f"native-{name}": costs for name, costs in times.model.as_json()["costs"].items()
         },
     }
 

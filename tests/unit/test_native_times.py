@@ -21,6 +21,7 @@ from distilrank.native_errors import cross_validated, intervals, layer_lines, ne
 from distilrank.native_fit import CALL, NativeModel, call_counts, fit_native, worst_networks
 from distilrank.native_net import BLOCK, FEW, ONE, PER_WORD, Geometry, NativeNet, pieces
 from distilrank.planned import FORMAT, NativeTimes
+from distilrank.residual import Residual, learn
 from distilrank.scorer import Scorer
 from distilrank.steps import cost, steps
 from distilrank.student import Student
@@ -85,6 +86,7 @@ def times(model, tmp_path):
     content = {
         "format": FORMAT, "machine": {"id": "here", "cpu": "some"},
         "library": {"abi": 4, "sha256": "ab"}, "model": model.as_json(),
+        "residual": {"kept": False},
         "intervals": {name: dict.fromkeys(("1-2", "3-63", "64 and more"), (0.9, 1.2))
                       for name in PER_WORD},
     }  # fmt: skip
@@ -196,14 +198,43 @@ def test_intervals_hold_nine_of_ten_and_the_prediction_itself(samples):
     assert low == pytest.approx(0.5) and high == 1.0
 
 
-def test_validation_lines_are_of_held_out_networks_alone(samples, model):
+def test_validation_lines_are_of_held_out_networks_alone(samples, times):
     held_out = {sample.name.partition("#")[0] for sample in samples if sample.part == "validate"}
-    lines = network_lines(model, samples)
+    lines = network_lines(times, samples)
     assert {line["name"] for line in lines} == held_out
     assert all(line["predicted"] == pytest.approx(line["measured"], rel=0.1) for line in lines)
-    layers = layer_lines(model, samples)
+    layers = layer_lines(times, samples)
     assert {line["kind"] for line in layers} == {"rows", "dense", "sparse", "last"}
     assert {line["regime"] for line in layers} == {ONE, FEW, BLOCK, "blocks and a rest"}
+
+
+def test_trees_are_kept_where_they_help_and_only_there(samples, model):
+    """Times beyond the costs that follow from the batch are learned; those of chance are not."""
+    own = [sample for sample in samples if sample.part == "fit"]
+    made = [model.steps(sample.net, sample.batch) for sample in own]
+    slow = [replace(s, whole=s.whole * (1.2 if s.batch == 20 else 1.0)) for s in own]
+    trees, factors, found = learn(list(zip(slow, made, strict=True)))
+    assert found["kept"] and found["with"]["p95"] < found["without"]["p95"]
+    at = next(index for index, sample in enumerate(own) if sample.batch == 20)
+    assert factors[at] == pytest.approx(1.2, rel=0.05)
+    net = own[at].net
+    assert trees.factor(net, 20, made[at]) == pytest.approx(1.2, rel=0.05)
+    assert Residual(trees.text).factor(net, 20, made[at]) == trees.factor(net, 20, made[at])
+    chance = np.random.default_rng(0)
+    noisy = [replace(s, whole=s.whole * np.exp(0.1 * chance.standard_normal())) for s in own]
+    trees, factors, found = learn(list(zip(noisy, made, strict=True)))
+    assert trees is None and not found["kept"] and set(factors) == {1.0}
+
+
+def test_an_estimate_is_multiplied_by_what_the_trees_say(times, model):
+    class Twice:
+        def factor(self, net, batch, made):
+            return 2.0
+
+    every = {name: dict.fromkeys(("1-2", "3-63", "64 and more"), (1, 1)) for name in PER_WORD}
+    twice = NativeTimes(model, every, {}, {}, Twice())
+    asked = ((136, 60, 1), 0.9, "bf16", 64)
+    assert twice.estimate(*asked).total == pytest.approx(2 * times.estimate(*asked).total)
 
 
 def test_refining_starts_at_the_worst(samples, model):
