@@ -1,6 +1,5 @@
-"""The tables a reader checks the others by: parity, timing health, data, predictor, published."""
+"""The tables a reader checks the others by: parity, timing health, data, published."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,9 @@ from distilrank.results import (
     Timing,
     named_by_path,
     recipes_differ,
-    sparsity_name,
 )
 
 NAN = float("nan")
-LAYERS, STUDENTS = "layers kept out of the fit", "whole students"
 # Magnitude pruning zeroes whole weights, so a layer misses its share by less than one weight.
 _SPARSITY_TOLERANCE = 0.005
 _GRADES = 5
@@ -224,73 +221,6 @@ def training_table(paths: Paths) -> pd.DataFrame:
             history["phase"] = "prune" if identity["sparsity"] else "distil"
         parts.append(history.assign(**identity)[[*identity, *history.columns]])
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
-
-def predictor_table(path: str | os.PathLike) -> pd.DataFrame:
-    """Predicted and measured times of what was never fitted, all in microseconds a document.
-
-    Args:
-        path: ``predictor/validation.json``; its layers' times are microseconds a call.
-
-    Raises:
-        ValueError: if the file has neither layers nor students.
-    """
-    content = read_json(path)
-    layers, students = content.get("layers", []), content.get("students", [])
-    if not layers and not students:
-        raise ValueError(f"{path} holds no predictions; delete it and run the predictor again")
-    with_recipe = recipes_differ(Key.of(line["model"]) for line in students)
-    lines = [
-        {
-            "set": LAYERS,
-            "kind": line["kind"],
-            "engine": line["kernel"],
-            "dataset": "",
-            "name": f"{line['inputs']} to {line['outputs']}, {sparsity_name(line['sparsity'])}",
-            "batch": line["batch"],
-            **{time: line[time] / line["batch"] for time in ("predicted", "measured")},
-        }
-        for line in layers
-    ]
-    for line in students:
-        key = Key.of(line["model"])
-        lines.append(
-            {
-                "set": STUDENTS,
-                # An engine named after two kernels runs the first layer sparse.
-                "kind": "sparse" if "+" in line["engine"] else "dense",
-                "engine": line["engine"],
-                "dataset": key.dataset,
-                "name": key.name(with_recipe),
-                **{name: line[name] for name in ("batch", "predicted", "measured")},
-            }
-        )
-    table = pd.DataFrame(lines)
-    table["error"] = table["predicted"] / table["measured"] - 1.0
-    return table
-
-
-def accuracy_table(predictor: pd.DataFrame) -> pd.DataFrame:
-    """For each set and kernel or engine: how far off, and whether the order is right."""
-    lines = []
-    for (of, kind, engine), part in predictor.groupby(["set", "kind", "engine"], sort=True):
-        error = part["error"].abs()
-        ranks = part[["predicted", "measured"]].rank()
-        lines.append(
-            {
-                "set": of,
-                "kind": kind,
-                "engine": engine,
-                "count": len(part),
-                "median_error": error.median(),
-                "p95_error": error.quantile(0.95),
-                "max_error": error.max(),
-                "bias": part["error"].median(),
-                # Spearman's rho is Pearson's correlation of the ranks.
-                "rank_correlation": ranks.corr().iloc[0, 1] if len(part) > 2 else NAN,
-            }
-        )
-    return pd.DataFrame(lines)
 
 
 def published_table(

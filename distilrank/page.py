@@ -86,7 +86,11 @@ def render(
             dataset | _dataset_tables(tables, dataset["key"], summary["settings"]["headline_batch"])
             for dataset in summary["datasets"]
         ],
-        shared={"accuracy": _table(tables["accuracy"], "accuracy")},
+        shared={
+            "accuracy": _table(tables["accuracy"], "accuracy"),
+            "times": _table(tables["times"], "times", folded=True),
+            "costs": _table(tables["costs"], "costs", folded=True),
+        },
         figures=figures,
         files=files,
     )

@@ -248,6 +248,8 @@ def predictor(table: pd.DataFrame) -> Figure:
         for number, kind in enumerate(sorted(table["kind"].unique())):
             look = _line_look(number)
             points = part[part["kind"] == kind]
+            if len(points) > _POINTS:  # more would make the file large, and say no more
+                points = points.sample(_POINTS, random_state=0)
             axes.scatter(
                 points["measured"], points["predicted"], label=kind, marker=look["marker"],
                 s=20, facecolor="none" if number == 0 else look["color"],
@@ -260,6 +262,9 @@ def predictor(table: pd.DataFrame) -> Figure:
     grid.flat[0].legend(loc="upper left")
     sns.despine(figure)
     return figure
+
+
+_POINTS = 500  # of one kind in one panel
 
 
 def _diagonal(axes: Axes, part: pd.DataFrame) -> None:

@@ -55,6 +55,14 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What one coefficient of a time model is: its unit, and its meaning in words."""
+
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True)
 class Term:
     """One summand: ``coefficient * count(layer, batch)`` microseconds.
 
@@ -234,17 +242,36 @@ def _terms(kind: str, kernel: str, regime: str) -> dict[str, Term]:
     return terms_of(kind, kernel, 1 if regime == VECTOR else 2)
 
 
-def fit(samples: Sequence[Sample], kind: str) -> Predictor:
-    """Non-negative least squares on the relative error, for each kernel and regime.
+def non_negative(
+    counts: np.ndarray, times: np.ndarray, scale: np.ndarray | None = None
+) -> np.ndarray:
+    """(terms,) costs from 0, by least squares on the relative error.
 
-    Minimises the sum of ``(predicted / measured - 1)^2`` (C. Lawson and R. Hanson, *Solving
-    Least Squares Problems*, 1974, chapter 23). Only samples of the part ``fit`` are looked at.
+    Minimises the sum of ``((counts @ costs - times) / scale)^2`` (C. Lawson and R. Hanson,
+    *Solving Least Squares Problems*, 1974, chapter 23).
+
+    Args:
+        counts: (samples, terms).
+        times: (samples,).
+        scale: (samples,) above 0, what errors are relative to; ``times`` if not given.
+    """
+    from scipy.optimize import nnls
+
+    relative = counts / (times if scale is None else scale)[:, None]
+    # Counts differ by many orders of magnitude.
+    size = np.maximum(np.abs(relative).max(axis=0), 1e-300)
+    solution, _ = nnls(relative / size, times / (times if scale is None else scale))
+    return solution / size
+
+
+def fit(samples: Sequence[Sample], kind: str) -> Predictor:
+    """`non_negative` costs for each kernel and regime.
+
+    Only samples of the part ``fit`` are looked at.
 
     Raises:
         ValueError: if a kernel has fewer layers than coefficients.
     """
-    from scipy.optimize import nnls
-
     grouped: dict[tuple[str, str], list[Sample]] = {}
     for sample in samples:
         if sample.part == "fit":
@@ -259,7 +286,7 @@ def fit(samples: Sequence[Sample], kind: str) -> Predictor:
             )
         counts = [[term.count(s.layer, s.batch) for term in terms.values()] for s in group]
         times = np.array([sample.microseconds for sample in group])
-        solution, _ = nnls(np.array(counts) / times[:, None], np.ones(len(group)))
+        solution = non_negative(np.array(counts), times)
         coefficients.setdefault(kernel, {})[regime] = dict(
             zip(terms, solution.tolist(), strict=True)
         )

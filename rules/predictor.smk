@@ -46,11 +46,59 @@ rule fit_predictor:
         "../scripts/fit_predictor.py"
 
 
+rule calibrate:
+    input:
+        native=NATIVE,
+        library=library("calibrate"),
+    output:
+        samples="results/calibration/native.csv",
+        context="results/calibration/native.json",
+    log:
+        "results/logs/calibrate.log",
+    benchmark:
+        "results/benchmarks/calibrate.tsv"
+    conda:
+        "../envs/engines.yaml"
+    threads: 1
+    resources:
+        machine=100,
+    params:
+        calibration=config["calibration"],
+        batches=config["timing"]["batches"],
+    message:
+        "Timing random networks in the native scorer, alone on the machine"
+    script:
+        "../scripts/calibrate.py"
+
+
+rule fit_native:
+    input:
+        samples="results/calibration/native.csv",
+        context="results/calibration/native.json",
+        library=library("fit_native"),
+    output:
+        "results/predictor/native.json",
+    log:
+        "results/logs/fit_native.log",
+    benchmark:
+        "results/benchmarks/fit_native.tsv"
+    conda:
+        "../envs/engines.yaml"
+    threads: 1
+    message:
+        "Fitting the native scorer's time model"
+    script:
+        "../scripts/fit_native.py"
+
+
 rule validate_predictor:
     input:
         dense="results/predictor/dense.json",
         sparse="results/predictor/sparse.json",
         kernels=["results/kernels/dense.csv", "results/kernels/sparse.csv"],
+        native="results/predictor/native.json",
+        samples="results/calibration/native.csv",
+        context="results/calibration/native.json",
         timing=TIMING,
         students=students_where(is_timed),
         library=library("validate_predictor"),

@@ -6,6 +6,8 @@ TABLES = [
     "engines",
     "predictor",
     "accuracy",
+    "times",
+    "costs",
     "parity",
     "health",
     "checks",

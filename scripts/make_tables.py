@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from distilrank import display, evidence, tables
+from distilrank import display, evidence, tables, time_tables
 from distilrank.files import write_json, write_text
 from distilrank.logs import job
 from distilrank.matched import Rules, match_forests
@@ -60,7 +60,7 @@ def make_tables(
     rules = Rules(headline_batch, margin, permutations, seed)
     models = tables.models_table(qualities, timings, rules)
     matched = tables.matched_table(match_forests(qualities, timings, rules), qualities, margin)
-    predictor = evidence.predictor_table(validation)
+    predictor = time_tables.predictor_table(validation)
     figures = yaml.safe_load(Path(published).read_text(encoding="utf-8"))["figures"]
     made = {
         "models": models,
@@ -69,7 +69,9 @@ def make_tables(
         "precision": tables.precision_table(parity, timings, headline_batch),
         "engines": tables.engines_table(timings),
         "predictor": predictor,
-        "accuracy": evidence.accuracy_table(predictor),
+        "accuracy": time_tables.accuracy_table(predictor),
+        "times": time_tables.times_table(validation),
+        "costs": time_tables.costs_table(validation),
         "parity": evidence.parity_table(parity),
         "health": evidence.health_table(timings, headline_batch, drift),
         "checks": evidence.checks_table(models, qualities, min_share),

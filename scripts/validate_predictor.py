@@ -5,9 +5,13 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+from distilrank.calibration import read_samples as read_calibration
 from distilrank.files import read_json, write_json
 from distilrank.identity import model_identity
 from distilrank.logs import job
+from distilrank.native import library_version
+from distilrank.native_errors import layer_lines, network_lines
+from distilrank.planned import NativeTimes
 from distilrank.predictor import (
     STEPS,
     Predictor,
@@ -26,6 +30,7 @@ def validate_predictor(
     timing_paths: Iterable[str | os.PathLike],
     student_paths: Iterable[str | os.PathLike],
     output: str | os.PathLike,
+    native: tuple[str | os.PathLike, str | os.PathLike, str | os.PathLike] | None = None,
 ) -> None:
     """Write ``predictor/validation.json``.
 
@@ -36,23 +41,28 @@ def validate_predictor(
             passed over.
         student_paths: the students' safetensors files.
         output: the JSON file to write.
+        native: ``predictor/native.json`` and its calibration's CSV and JSON, if there is one.
 
     Raises:
-        ValueError: if the sweeps and the students were timed on different machines.
+        ValueError: if the sweeps and the students were timed on different machines, or the native
+            scorer was calibrated in another version.
     """
     contents = {"dense": read_json(dense_path), "sparse": read_json(sparse_path)}
     predictors = {kind: Predictor.from_json(content) for kind, content in contents.items()}
     timings = {str(path): read_json(path) for path in timing_paths}
-    machine = _one_machine(
-        {str(dense_path): contents["dense"], str(sparse_path): contents["sparse"]}, timings
-    )
+    fitted = {str(dense_path): contents["dense"], str(sparse_path): contents["sparse"]}
+    times = NativeTimes.read(native[0]) if native else None
+    if native and times:
+        fitted[str(native[0])] = {"machine": times.machine}
+        times.check_library(library_version())
+    machine = _one_machine(fitted, timings)
     samples = [sample for path in kernel_paths for sample in read_samples(path)]
     layers = [
         _layer(sample, predictors[sample.kind]) for sample in samples if sample.part == "validate"
     ]
     steps = [line for line in layers if line["kernel"] in STEPS]
     layers = [line for line in layers if line["kernel"] not in STEPS]
-    students = _students(timings.values(), student_paths, predictors)
+    students = _students(timings.values(), student_paths, predictors, times)
     accuracy = _accuracy(layers, steps, students)
     for line in accuracy:
         logging.info("%s", line)
@@ -70,8 +80,25 @@ def validate_predictor(
             "students": students,
             "accuracy": accuracy,
             "coefficients": {kind: content["kernels"] for kind, content in contents.items()},
+            "native": _native(native, times) if native and times else {},
         },
     )
+
+
+def _native(
+    paths: tuple[str | os.PathLike, str | os.PathLike, str | os.PathLike], times: NativeTimes
+) -> dict[str, Any]:
+    """The networks that no fit saw, microseconds a call, whole and step by step; the costs."""
+    context = read_json(paths[2])
+    samples = read_calibration(paths[1], context)
+    return {
+        "batches": context["batches"],
+        "networks": network_lines(times, samples),
+        "layers": layer_lines(times, samples),
+        "costs": {
+            f"native-{name}": costs for name, costs in times.model.as_json()["costs"].items()
+        },
+    }
 
 
 def _one_machine(
@@ -83,8 +110,9 @@ def _one_machine(
         if content["machine"]["id"] != machine["id"]:
             raise ValueError(
                 f"{path} was measured on machine {content['machine']['id']} and "
-                f"{next(iter(predictors))} on {machine['id']}: delete results/kernels or the "
-                "timing file and run again, so that both come from one machine"
+                f"{next(iter(predictors))} on {machine['id']}: delete results/kernels, "
+                "results/calibration or the timing file and run again, so that both come from one "
+                "machine"
             )
     return machine
 
@@ -107,6 +135,7 @@ def _students(
     timings: Iterable[dict[str, Any]],
     student_paths: Iterable[str | os.PathLike],
     predictors: dict[str, Predictor],
+    times: NativeTimes | None,
 ) -> list[dict[str, Any]]:
     """Every measurement of a network on an engine that the predictors cover."""
     students = [(path, Student.load(path)) for path in student_paths]
@@ -117,14 +146,28 @@ def _students(
         for measured in content["measurements"] if match else []:
             if measured["of"] != "model":
                 continue
-            batch = measured["batch"]
-            call = network_time(
-                match[0], measured["engine"], batch, predictors["dense"], predictors["sparse"]
-            )
-            if call is not None:
-                line = {"engine": measured["engine"], "model": content["model"], "batch": batch}
-                lines.append(line | {"measured": measured["median"], "predicted": call / batch})
+            line = {name: measured[name] for name in ("engine", "batch")}
+            line |= {"model": content["model"], "measured": measured["median"]}
+            lines += [line | found for found in _prediction(match[0], line, predictors, times)]
     return lines
+
+
+def _prediction(
+    student: Student,
+    line: dict[str, Any],
+    predictors: dict[str, Predictor],
+    times: NativeTimes | None,
+) -> list[dict[str, Any]]:
+    """``predicted`` microseconds a document; nothing for an engine that is not covered."""
+    engine, batch = line["engine"], line["batch"]
+    family, _, precision = engine.partition("-")
+    if times and family == "native" and precision in times.precisions:
+        estimate = times.of_student(student, precision, batch)
+        kind = "sparse" if times.runs_sparse(student, precision) else "dense"
+        found = {"predicted": estimate.total, "low": estimate.low, "high": estimate.high}
+        return [{"kind": kind, **found}]
+    call = network_time(student, engine, batch, predictors["dense"], predictors["sparse"])
+    return [] if call is None else [{"predicted": call / batch}]
 
 
 def _accuracy(
@@ -156,4 +199,9 @@ if __name__ == "__main__":
             snakemake.input.timing,
             snakemake.input.students,
             snakemake.output[0],
+            native=(
+                snakemake.input.native,
+                snakemake.input.samples,
+                snakemake.input.context,
+            ),
         )

@@ -295,8 +295,24 @@ class Results:
                     times = {"measured": line["median"], "predicted": self._off(line["median"])}
                     where = {"engine": "numpy", "batch": line["batch"], "model": content["model"]}
                     students.append(where | times)
-        content = {"layers": layers, "students": students}
+        content = {"layers": layers, "students": students, "native": self._native()}
         write_json(self.root / "predictor" / "validation.json", content)
+
+    def _native(self) -> dict[str, Any]:
+        """Random networks in the native scorer, two steps each."""
+        networks, steps = [], []
+        for width in range(50, 350, 50):
+            line = {"engine": "native-fp32", "batch": 256}
+            call = 0.5 * width
+            times = {"measured": call, "predicted": self._off(call)}
+            networks.append(line | times | {"kind": "dense", "name": f"136-{width}-1"})
+            shape = {"inputs": 136, "outputs": width, "nonzeros": 136 * width}
+            step = line | shape | {"numbers": "fp32", "regime": "block"}
+            steps.append(step | times | {"kind": "dense", "share": 0.8})
+            steps.append(step | times | {"kind": "last", "share": 0.01})
+        cost = {"value": 3e-4, "unit": "us/vector", "meaning": "one multiplication"}
+        costs = {"native-fp32": {"dense fp32": {"block.product": cost}}}
+        return {"batches": [256], "networks": networks, "layers": steps, "costs": costs}
 
     def _off(self, time: float) -> float:
         return time * float(np.exp(self.generator.normal(0, 0.1)))

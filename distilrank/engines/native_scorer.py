@@ -35,6 +35,10 @@ class _NativeEngine(Engine):
         is_network = isinstance(model, Student)
         self._scorer = Scorer(model, precision=self.precision if is_network else "fp32")
         self._described = scaler_described(model) if is_network else {}
+        self.resize(batch)
+
+    def resize(self, batch: int) -> None:
+        """Be ready for another batch: of the model, nothing depends on it."""
         self._batch = batch
         self._out = np.empty(batch, dtype=np.float32)
 
@@ -46,6 +50,11 @@ class _NativeEngine(Engine):
 
     def describe(self) -> dict[str, Any]:
         return self._scorer.describe() | self._described
+
+    @property
+    def scorer(self) -> Scorer:
+        """What really scores, once loaded."""
+        return self._scorer
 
 
 class NativeForestEngine(_NativeEngine):

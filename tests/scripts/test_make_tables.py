@@ -28,7 +28,7 @@ def small(tmp_path_factory):
 CSV_ONLY = {"training", "predictor"}
 TABLES = {
     *("models", "matched", "speedup", "precision", "engines", "predictor", "accuracy", "parity"),
-    *("health", "checks", "data", "features", "training", "published"),
+    *("times", "costs", "health", "checks", "data", "features", "training", "published"),
 }
 
 

@@ -83,7 +83,7 @@ CASES: list[tuple[str, Change, list[str]]] = [
     (
         "unknown key at the top",
         lambda c: c.update(techers={}),
-        ["the config has the unknown key 'techers': did you mean 'teachers'? known are checks, "],
+        ["has the unknown key 'techers': did you mean 'teachers'? known are calibration, checks, "],
     ),
     (
         "unknown key in run",

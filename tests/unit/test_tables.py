@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilrank import display, evidence, tables
+from distilrank import display, evidence, tables, time_tables
 from distilrank.matched import Rules
 from distilrank.results import Key, Quality, Timing, named_by_path
 from tests.results_builder import forest, loss, measurement, network, parity, quality, timing
@@ -207,22 +207,51 @@ def test_predictor_accuracy(tmp_path):
     student = {"engine": "mkl-csr+numpy", "model": network("A", 0.95), "batch": 256}
     content = {"layers": layers, "students": [student | {"measured": 2.0, "predicted": 1.5}]}
     (tmp_path / "validation.json").write_text(json.dumps(content))
-    table = evidence.predictor_table(tmp_path / "validation.json")
+    table = time_tables.predictor_table(tmp_path / "validation.json")
     # A layer's time is given for a call of ten documents, a student's for one document.
     assert table["measured"].tolist() == pytest.approx([10 / 10, 20 / 10, 40 / 10, 80 / 10, 2.0])
     assert table["kind"].tolist() == ["dense"] * 4 + ["sparse"]
     assert table["name"].tolist()[3:] == ["3 to 4, dense", "large/A 95 %"]
-    found = evidence.accuracy_table(table).set_index("set").loc[evidence.LAYERS]
+    found = time_tables.accuracy_table(table).set_index("set").loc[time_tables.LAYERS]
     assert found["median_error"] == pytest.approx(np.median([0.1, 0.1, 0.0, 0.25]))
     assert found["max_error"] == pytest.approx(100 / 80 - 1)
     assert found["bias"] == pytest.approx(np.median([0.1, -0.1, 0.0, 0.25]))
     assert found["rank_correlation"] == pytest.approx(1.0)
 
 
+def test_native_times_by_what_engine_and_batch(tmp_path):
+    line = {"engine": "native-fp32", "measured": 10.0, "predicted": 12.0, "batch": 20}
+    network = line | {"kind": "dense", "name": "8-4-1"}
+    step = line | {"inputs": 8, "outputs": 4, "nonzeros": 32, "kind": "dense", "share": 0.5}
+    cost = {"value": 0.002, "unit": "us/vector", "meaning": "one"}
+    native = {
+        "batches": [20],
+        "networks": [network, network | {"batch": 7, "predicted": 9.0}],
+        "layers": [step, step | {"kind": "last", "share": 0.01}, step | {"kind": "rows"}],
+        "costs": {"native-fp32": {"call": {"once": cost, "pieces": cost | {"value": 0.0}}}},
+    }
+    path = tmp_path / "validation.json"
+    path.write_text(json.dumps({"native": native}))
+    times = time_tables.times_table(path).set_index("what")
+    # A step that is a trifle of its call is left out; a batch of one network alone has no number.
+    assert list(times.index) == [
+        "dense layers", "random networks", "random networks", "reading rows",
+    ]  # fmt: skip
+    assert times.loc["random networks", "median_error"].tolist() == pytest.approx([0.2, 0.1])
+    assert times.loc["random networks", "batch"].isna().tolist() == [False, True]
+    assert times.loc["dense layers", "worst"] == "8 words to 4"
+    costs = time_tables.costs_table(path)
+    assert costs[["cost", "unit"]].to_numpy().tolist() == [[2.0, "ns/vector"]]
+    # A call's time becomes a document's.
+    table = time_tables.predictor_table(path)
+    assert table["set"].tolist() == [time_tables.LAYERS] + 2 * [time_tables.NETWORKS]
+    assert table["measured"].tolist() == pytest.approx([0.5, 0.5, 10 / 7])
+
+
 def test_no_predictions_are_told(tmp_path):
     (tmp_path / "validation.json").write_text("{}")
     with pytest.raises(ValueError, match="holds no predictions"):
-        evidence.predictor_table(tmp_path / "validation.json")
+        time_tables.predictor_table(tmp_path / "validation.json")
 
 
 PUBLISHED = {

@@ -1,0 +1,171 @@
+"""The random networks that the native scorer's time model is calibrated on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from distilrank.student import Student
+from distilrank.sweep import FIT, VALIDATE
+
+_MOST_SKEW = 1.5
+# So many of the networks have a dense first layer; and of all hidden layers behind it, sparse ones.
+_DENSE_FIRST, _SPARSE_LATER = 0.35, 0.15
+# Near a badly predicted network: each number within this factor.
+_NEAR = 1.2
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """A random network.
+
+    Attributes:
+        widths: features, hidden widths, 1.
+        sparsities: the share of zeros of each layer; 0 where it is dense.
+        skew: how unequal neurons and inputs of sparse layers are: the standard deviation of their
+            log-magnitudes, half of it for the neurons.
+        bias: the mean bias of a hidden neuron: decides how many are above zero.
+        batch: a batch of its own, beside the config's.
+        part: ``fit`` or ``validate``, settled before anything is measured.
+        seed: of its weights.
+    """
+
+    widths: tuple[int, ...]
+    sparsities: tuple[float, ...]
+    skew: float
+    bias: float
+    batch: int
+    part: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{'-'.join(map(str, self.widths))}#{self.seed}"
+
+
+def design(settings: Mapping[str, Any]) -> list[Blueprint]:
+    """Networks spread evenly over the ranges by a scrambled Sobol sequence.
+
+    Widths, densities and batches are spread on a logarithmic scale. The held-out part is drawn
+    here, before any time is known.
+
+    Args:
+        settings: the config's ``calibration`` section.
+    """
+    from scipy.stats import qmc
+
+    count, seed = settings["networks"], settings["seed"]
+    deepest = settings["hidden_layers"][1]
+    sobol = qmc.Sobol(6 + 3 * deepest, rng=np.random.default_rng(seed))
+    # Sobol's points are balanced in powers of two: draw the next one up and keep the first.
+    unit = sobol.random(2 ** max(1, int(count - 1).bit_length()))[:count]
+    generator = np.random.default_rng([seed, count])
+    held_out = set(generator.permutation(count)[: round(settings["validate_share"] * count)])
+    return [
+        _blueprint(row, settings, VALIDATE if index in held_out else FIT, seed * 100_000 + index)
+        for index, row in enumerate(unit)
+    ]
+
+
+def _blueprint(unit: np.ndarray, settings: Mapping[str, Any], part: str, seed: int) -> Blueprint:
+    features, depth, skew, bias, batch, first = unit[:6].tolist()
+    least, most = settings["hidden_layers"]
+    hidden = least + int(depth * (most - least + 1))
+    widths, chances, densities = unit[6:].reshape(3, -1)[:, :hidden].tolist()
+    low, high = settings["sparsities"]
+    shares = [1 - between((1 - high, 1 - low), density) for density in densities]
+    sparse = [first >= _DENSE_FIRST, *(chance < _SPARSE_LATER for chance in chances[1:])]
+    choices = settings["features"]
+    return Blueprint(
+        widths=(
+            choices[int(features * len(choices))],
+            *(round(between(settings["widths"], width)) for width in widths),
+            1,
+        ),
+        sparsities=(*(s if is_so else 0.0 for s, is_so in zip(shares, sparse, strict=True)), 0.0),
+        skew=_MOST_SKEW * skew,
+        bias=bias - 0.3,
+        batch=round(between(settings["own_batches"], batch)),
+        part=part,
+        seed=seed,
+    )
+
+
+def between(limits: Sequence[float], position: float) -> float:
+    """The point at ``position`` (0 to 1) between two limits, on a logarithmic scale."""
+    low, high = np.log(limits)
+    return float(np.exp(low + (high - low) * position))
+
+
+def near(blueprint: Blueprint, seed: int) -> Blueprint:
+    """Another network of about the same shape, for the fit."""
+    generator = np.random.default_rng(seed)
+
+    def moved(value: float) -> float:
+        return value * _NEAR ** generator.uniform(-1, 1)
+
+    hidden = tuple(max(1, round(moved(width))) for width in blueprint.widths[1:-1])
+    shares = tuple(1 - min(1.0, moved(1 - s)) if s else 0.0 for s in blueprint.sparsities)
+    return replace(
+        blueprint,
+        widths=(blueprint.widths[0], *hidden, 1),
+        sparsities=shares,
+        batch=max(1, round(moved(blueprint.batch))),
+        part=FIT,
+        seed=seed,
+    )
+
+
+def make_network(blueprint: Blueprint) -> Student:
+    """The network: normal weights of a size that keeps activations near 1, pruned by magnitude."""
+    generator = np.random.default_rng(blueprint.seed)
+    weights, biases = [], []
+    for (inputs, outputs), sparsity in zip(
+        pairwise(blueprint.widths), blueprint.sparsities, strict=True
+    ):
+        weight = generator.standard_normal((outputs, inputs), dtype=np.float32)
+        if sparsity:
+            skew = blueprint.skew / 2, blueprint.skew
+            weight[~_mask(weight, sparsity, skew, generator)] = 0
+        read = np.maximum((weight != 0).sum(axis=1, keepdims=True), 1)
+        weights.append(weight * np.sqrt(2 / read).astype(np.float32))
+        noise = 0.3 * generator.standard_normal(outputs)
+        biases.append((blueprint.bias + noise).astype(np.float32))
+    features = blueprint.widths[0]
+    return Student(tuple(weights), tuple(biases), np.zeros(features), np.ones(features))
+
+
+def _mask(
+    weight: np.ndarray, sparsity: float, skew: tuple[float, float], generator: np.random.Generator
+) -> np.ndarray:
+    """Which weights stay by magnitude, at least one; ``skew`` is of the rows and the columns."""
+    outputs, inputs = weight.shape
+    rows = np.exp(skew[0] * generator.standard_normal((outputs, 1)))
+    columns = np.exp(skew[1] * generator.standard_normal((1, inputs)))
+    importance = np.abs(weight) * rows * columns
+    kept = max(1, round((1 - sparsity) * weight.size))
+    mask = np.zeros(weight.size, bool)
+    mask[np.argpartition(importance.ravel(), weight.size - kept)[weight.size - kept :]] = True
+    return mask.reshape(weight.shape)
+
+
+def planned_masks(widths: Sequence[int], sparsity: float) -> list[np.ndarray]:
+    """Which weights a network of these widths typically keeps when its first layer is pruned.
+
+    Args:
+        widths: features, hidden widths, 1.
+        sparsity: the first layer's share of zeros.
+    """
+    masks = [np.ones((outputs, inputs), bool) for inputs, outputs in pairwise(widths)]
+    if sparsity:
+        generator = np.random.default_rng(0)
+        weight = generator.standard_normal(masks[0].shape, dtype=np.float32)
+        masks[0] = _mask(weight, sparsity, _TRAINED_SKEW, generator)
+    return masks
+
+
+# How unequal the neurons and the features of trained students are: with these as many of them
+# keep a weight as in nets C and E of the MSLR sample at 90 and 98 % zeros.
+_TRAINED_SKEW = 0.12, 0.25

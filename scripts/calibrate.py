@@ -1,0 +1,128 @@
+"""Time random networks in the native scorer, to fit its time model on."""
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from distilrank.blueprints import Blueprint, design, make_network, near
+from distilrank.calibration import (
+    Sample,
+    check_quiet,
+    nets_as_json,
+    samples_of,
+    wide_points,
+    write_samples,
+)
+from distilrank.files import write_json
+from distilrank.logs import job
+from distilrank.machine import fingerprint
+from distilrank.native import library_version
+from distilrank.native_bench import PRECISIONS, Bench
+from distilrank.native_fit import fit_native, worst_networks
+from distilrank.native_net import Geometry, NativeNet
+
+StrPath = str | os.PathLike
+
+
+class Calibration:
+    """All that was measured so far; points whose repeats spread are measured a second time."""
+
+    def __init__(self, settings: Mapping[str, Any], batches: Sequence[int]) -> None:
+        self.settings = settings
+        self.bench = Bench(settings, batches)
+        self.machine = fingerprint()
+        self.blueprints: dict[str, Blueprint] = {}
+        self.nets: dict[str, dict[str, NativeNet]] = {}
+        self.lines: list[dict[str, Any]] = []
+        self.repeated = 0
+
+    def add(self, blueprints: Sequence[Blueprint]) -> None:
+        """Measure some networks more."""
+        first = self.bench.measure(blueprints)
+        self.blueprints |= {blueprint.name: blueprint for blueprint in blueprints}
+        geometries = self.geometries
+        for blueprint in blueprints:
+            student = make_network(blueprint)
+            self.nets[blueprint.name] = {
+                precision: NativeNet.of_student(student, precision, geometries[precision])
+                for precision in PRECISIONS
+            }
+        self.lines += [line | {"pass": 1} for line in first]
+        own = [s for s in self.samples() if s.name in {each.name for each in blueprints}]
+        wide = set(wide_points(own, self.settings["spread"]))
+        again = [each for each in blueprints if each.name in {point[0] for point in wide}]
+        if again:
+            logging.info("measured again, since their repeats spread: %s", sorted(wide))
+            self.lines += [line | {"pass": 2} for line in self.bench.measure(again, wide)]
+            self.repeated += len(wide)
+
+    def refine(self) -> None:
+        """Measure networks near those that a first fit is furthest off at."""
+        count = self.settings["refine"]
+        samples = self.samples()
+        worst = worst_networks(samples, fit_native(samples, self.geometries), count)
+        logging.info("more networks near those that a first fit is furthest off at: %s", worst)
+        seed = self.settings["seed"] * 100_000 + self.settings["networks"]
+        if worst:
+            self.add([near(self.blueprints[name], seed + at) for at, name in enumerate(worst)])
+
+    @property
+    def geometries(self) -> dict[str, Geometry]:
+        levels = self.bench.levels
+        return {name: Geometry.of(levels[name], self.machine) for name in PRECISIONS}
+
+    def samples(self) -> list[Sample]:
+        return samples_of(self.lines, self.nets)
+
+
+def calibrate(
+    output: StrPath, context: StrPath, *, settings: Mapping[str, Any], batches: Sequence[int]
+) -> None:
+    """Write ``calibration/native.csv`` and ``.json``.
+
+    Args:
+        output: the CSV file, one line a sample.
+        context: the JSON file: machine, library, networks, and which points spread.
+        settings: the config's ``calibration`` section.
+        batches: documents a call.
+
+    Raises:
+        ValueError: if the machine is too busy, or there are too few networks to fit anything on.
+        OSError: if the native library is not built.
+    """
+    start = time.monotonic()
+    calibration = Calibration(settings, batches)
+    calibration.add(design(settings))
+    calibration.refine()
+    samples = calibration.samples()
+    wide = wide_points(samples, settings["spread"])
+    check_quiet(wide, len(samples), settings)
+    if wide:
+        logging.warning("%d of %d points spread still: %s", len(wide), len(samples), wide)
+    write_samples(output, calibration.lines)
+    content = {
+        "machine": calibration.machine,
+        "library": library_version(),
+        "levels": calibration.bench.levels,
+        "settings": dict(settings),
+        "batches": list(batches),
+        "clock": "processor time of the thread",
+        "seconds": time.monotonic() - start,
+        "points": len(samples),
+        "repeated": calibration.repeated,
+        "busy": [list(point) for point in wide],
+        "networks": nets_as_json(calibration.nets),
+    }
+    write_json(context, content)
+
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        calibrate(
+            snakemake.output.samples,
+            snakemake.output.context,
+            settings=snakemake.params.calibration,
+            batches=snakemake.params.batches,
+        )
