@@ -13,6 +13,7 @@ import yaml
 
 from distilrank.engines import engine_names, make_engine
 from distilrank.formats import is_table
+from distilrank.naming import engine_of
 
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 # JSON schema takes 100.0 for a whole number; Python's range and a folder's name do not.
@@ -267,7 +268,7 @@ def _check_designs_can_be_timed(config: Mapping[str, Any]) -> None:
             f"{batches}, since design.train is above 0 and designs are timed"
         )
     for precision in design["precisions"]:
-        engine = f"native-{precision}"
+        engine = engine_of(precision)
         if engine not in config["run"]["engines"]:
             raise ValueError(
                 f"config key 'design.precisions' holds '{precision}', and run.engines lacks "

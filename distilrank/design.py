@@ -12,11 +12,12 @@ from math import comb
 from typing import Any
 
 from distilrank.capacity import Capacity, layer_sizes
+from distilrank.naming import budget_name, engine_of
 from distilrank.planned import Estimate, NativeTimes
 
 # Listed for each budget; what is trained is a part of it.
 LISTED = 20
-# Two architectures of one depth whose widths all lie within this ratio are nearly equal.
+# Two architectures whose widths all lie within this ratio are nearly equal.
 _NEAR = 1.5
 # Another depth is preferred to one that is there already if it has this share of the best one's
 # capacity: the measure does not know what a layer more is worth, so training is to tell.
@@ -137,16 +138,6 @@ class Design:
         }
 
 
-def budget_name(budget: float) -> str:
-    """A budget of whole nanoseconds as it stands in names: 0.5 us is ``500ns``."""
-    return f"{round(1000 * budget)}ns"
-
-
-def engine_of(precision: str) -> str:
-    """The engine that scores a design."""
-    return f"native-{precision}"
-
-
 def plan_all(
     space: Space,
     features: int,
@@ -214,10 +205,18 @@ def designs(plans: Sequence[Plan], budget: float, count: int = LISTED) -> list[D
 
 
 def near(widths: Sequence[int], others: Sequence[int]) -> bool:
-    """Whether two architectures are nearly equal, whatever their sparsities and precisions."""
-    return len(widths) == len(others) and all(
-        max(pair) <= _NEAR * min(pair) for pair in zip(widths, others, strict=True)
-    )
+    """Whether two architectures are nearly equal, whatever their sparsities and precisions.
+
+    The shallower one's last width is repeated: layers that go on as narrow as the last one cost
+    and hold next to nothing, so they make no other architecture.
+    """
+    depth = max(len(widths), len(others))
+    pairs = zip(_deepened(widths, depth), _deepened(others, depth), strict=True)
+    return all(max(pair) <= _NEAR * min(pair) for pair in pairs)
+
+
+def _deepened(widths: Sequence[int], depth: int) -> list[int]:
+    return [*widths, *[widths[-1]] * (depth - len(widths))]
 
 
 def _floor(plans: Sequence[Plan], budget: float) -> str:

@@ -13,11 +13,11 @@ from distilrank.design import (
     Candidate,
     Plan,
     Space,
-    budget_name,
     designs,
     near,
     plan_all,
 )
+from distilrank.naming import budget_name
 from distilrank.planned import Estimate
 
 FEATURES = 136
@@ -118,6 +118,9 @@ def test_no_two_designs_are_nearly_equal():
         ((200, 100), (300, 151), False),
         ((200, 100), (100, 100), False),
         ((200,), (200, 100), False),
+        ((200,), (200, 150), True),
+        ((200, 25), (200, 25, 25, 25), True),
+        ((200, 100, 50), (200, 100, 50, 25), False),
     ],
 )
 def test_what_nearly_equal_means(widths, others, expected):
