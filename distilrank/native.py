@@ -4,10 +4,12 @@ The workflow builds the library (``snakemake native``); nothing is built by an i
 """
 
 import ctypes
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +58,16 @@ def load(path: str | os.PathLike | None = None) -> ctypes.CDLL:
         ValueError: if it was built from another version of the sources.
     """
     return _open(str(Path(path or find_library()).resolve()))
+
+
+def library_version(path: str | os.PathLike | None = None) -> dict[str, Any]:
+    """What a time of the library holds for: its interface's version and its file's sha256.
+
+    Raises:
+        OSError: if there is no library.
+    """
+    content = Path(path or find_library()).read_bytes()
+    return {"abi": _ABI, "sha256": hashlib.sha256(content).hexdigest()[:16]}
 
 
 @cache

@@ -40,10 +40,16 @@ class NativeTimes:
 
     Attributes:
         machine: the fingerprint of the machine that was calibrated.
+        library: the native library's version there.
     """
 
-    def __init__(self, machine: dict[str, Any], costs: dict[str, dict[str, float]]) -> None:
-        self.machine, self._costs = machine, costs
+    def __init__(
+        self,
+        machine: dict[str, Any],
+        costs: dict[str, dict[str, float]],
+        library: dict[str, Any],
+    ) -> None:
+        self.machine, self.library, self._costs = machine, library, costs
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> "NativeTimes":
@@ -51,7 +57,7 @@ class NativeTimes:
         content = read_json(path)
         if "machine" not in content or "costs" not in content:
             raise ValueError(f"{path} is no calibration; delete it and run: snakemake predictor")
-        return cls(content["machine"], content["costs"])
+        return cls(content["machine"], content["costs"], content.get("library", {}))
 
     def estimate(
         self, widths: Sequence[int], sparsity: float, precision: str, batch: int
