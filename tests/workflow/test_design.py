@@ -87,6 +87,17 @@ def test_what_designs_learn_from_is_trained_first(calibrated: Path) -> None:
     assert "time_student" not in planned
 
 
+def test_the_report_has_no_checkpoint_unless_designs_are_trained(calibrated: Path) -> None:
+    assert not {"design_students", "plot_designed"} & set(jobs(calibrated, "report"))
+    config = written(calibrated, "design: {train: 1}\n")
+    assert jobs(calibrated, "report", "--configfile", config)["design_students"] == 1
+    done = snakemake(calibrated, "design", "--configfile", config, "--until", "design_students")
+    assert done.returncode == 0, done.stderr[-4000:]
+    planned = jobs(calibrated, "report", "--configfile", config)
+    assert planned["time_student"] == 2 * 5 * 2 + 3  # students x sparsities x teachers, designs
+    assert planned["make_tables"] == planned["plot_designed"] == 1
+
+
 @pytest.mark.parametrize(
     ("student", "said"),
     [
