@@ -14,6 +14,7 @@ include: "rules/student.smk"
 include: "rules/quality.smk"
 include: "rules/timing.smk"
 include: "rules/predictor.smk"
+include: "rules/design.smk"
 include: "rules/report.smk"
 
 
@@ -29,6 +30,7 @@ localrules:
     quality,
     timing,
     predictor,
+    design,
 
 
 rule report:
@@ -87,6 +89,16 @@ rule predictor:
         "results/predictor/validation.json",
     message:
         "The time predictors are fitted and validated"
+
+
+rule design:
+    input:
+        DESIGNS,
+        with_designs("quality", []),
+        with_designs("parity", []),
+        with_designs("timing", []),
+    message:
+        "Architectures for each budget are listed, and those to be trained are timed"
 
 
 onerror:

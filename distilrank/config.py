@@ -13,6 +13,7 @@ import yaml
 
 from distilrank.engines import engine_names, make_engine
 from distilrank.formats import is_table
+from distilrank.naming import engine_of
 
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 # JSON schema takes 100.0 for a whole number; Python's range and a folder's name do not.
@@ -46,8 +47,9 @@ def check_config(config: Mapping[str, Any]) -> None:
             _check_generated(name, config["datasets"])
     for name in config["run"]["recipes"]:
         _check_layers(name, config)
-    _check_sparsities(config["run"]["sparsities"])
+    _check_sparsities("run.sparsities", config["run"]["sparsities"])
     _check_timing(config)
+    _check_design(config)
 
 
 def per_mille(sparsity: float) -> int:
@@ -200,11 +202,11 @@ def _check_layers(recipe: str, config: Mapping[str, Any]) -> None:
                 )
 
 
-def _check_sparsities(sparsities: Iterable[float]) -> None:
+def _check_sparsities(key: str, sparsities: Iterable[float]) -> None:
     for sparsity in sparsities:
         if abs(sparsity * 1000 - per_mille(sparsity)) > 1e-6:
             raise ValueError(
-                f"config key 'run.sparsities' holds {sparsity}, expected whole thousandths such as "
+                f"config key '{key}' holds {sparsity}, expected whole thousandths such as "
                 f"{min(per_mille(sparsity), 999) / 1000}: file names hold no more digits"
             )
 
@@ -225,3 +227,59 @@ def _check_timing(config: Mapping[str, Any]) -> None:
             f"config key 'timing.reference_engine' is '{reference}', which scores no forests; "
             f"expected one of {', '.join(forest_engines)}"
         )
+
+
+def design_recipe(config: Mapping[str, Any], precision: str, sparsity: float) -> str:
+    """The recipe that trains a design: the run's first that does not tune for int8.
+
+    A pruned int8 design takes one that does: the run's first, else the catalogue's first with the
+    same distillation. Where there is none it is trained like the others.
+    """
+    recipes, chosen = config["recipes"], config["run"]["recipes"]
+    tuned = [name for name in recipes if recipes[name]["prune"].get("precision") == "int8"]
+    plain = next((name for name in chosen if name not in tuned), chosen[0])
+    if precision != "int8" or not sparsity:
+        return plain
+    own = [name for name in chosen if name in tuned]
+    alike = [name for name in tuned if recipes[name]["distil"] == recipes[plain]["distil"]]
+    return next(iter([*own, *alike, plain]))
+
+
+def _check_design(config: Mapping[str, Any]) -> None:
+    design = config["design"]
+    _check_sparsities("design.sparsities", design["sparsities"])
+    _check_names("design.learn_from", design["learn_from"], config["students"])
+    for budget in design["budget_us"]:
+        if round(1000 * budget) < 1 or abs(1000 * budget - round(1000 * budget)) > 1e-6:
+            raise ValueError(
+                f"config key 'design.budget_us' holds {budget}, expected whole nanoseconds such as "
+                f"{max(1, round(1000 * budget)) / 1000}: names hold no more digits"
+            )
+    if design["train"]:
+        _check_designs_can_be_timed(config)
+
+
+def _check_designs_can_be_timed(config: Mapping[str, Any]) -> None:
+    """What is promised at a batch on an engine has to be measured there, pruned as promised."""
+    design, batches = config["design"], config["timing"]["batches"]
+    if design["batch"] not in batches:
+        raise ValueError(
+            f"config key 'design.batch' is {design['batch']}, expected one of timing.batches, "
+            f"{batches}, since design.train is above 0 and designs are timed"
+        )
+    for precision in design["precisions"]:
+        engine = engine_of(precision)
+        if engine not in config["run"]["engines"]:
+            raise ValueError(
+                f"config key 'design.precisions' holds '{precision}', and run.engines lacks "
+                f"'{engine}', which scores it: add the engine or drop the precision"
+            )
+        for sparsity in design["sparsities"]:
+            recipe = design_recipe(config, precision, sparsity)
+            layers = config["recipes"][recipe]["prune"]["layers"]
+            if sparsity and layers != [1]:
+                raise ValueError(
+                    f"config key 'recipes.{recipe}.prune.layers' is {layers}, expected [1]: "
+                    "designs have their first layer pruned and no other; name a recipe in "
+                    "run.recipes that does so, or set design.train to 0"
+                )

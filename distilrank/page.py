@@ -125,7 +125,19 @@ def _dataset_tables(tables: Mapping[str, pd.DataFrame], dataset: str, batch: int
         "features": _table(own["features"].head(_TOP_FEATURES), "features"),
         "n_features": len(own["features"]),
         "published": _table(own["published"], "published"),
+        **_designs(own),
         "pruned": bool((own["models"]["kind"] == "pruned").any()),
+    }
+
+
+def _designs(own: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """The tables of designs; a run that trains none has neither."""
+    if "designed" not in own:
+        return {"designed": None, "ranked": None}
+    late = ["alert" if within == "no" else "" for within in own["designed"]["within"]]
+    return {
+        "designed": _table(own["designed"], "designed", classes=late),
+        "ranked": _table(own["ranked"], "ranked", folded=True),
     }
 
 

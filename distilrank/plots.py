@@ -277,6 +277,40 @@ def _diagonal(axes: Axes, part: pd.DataFrame) -> None:
         _plain_log_ticks(axis)
 
 
+def designed(table: pd.DataFrame) -> Figure:
+    """Promised and delivered time of each design, its budget marked; a row a design.
+
+    Args:
+        table: one data set's lines of ``designed.designed_table``.
+    """
+    style()
+    table = table.dropna(subset=["delivered"]).reset_index(drop=True)
+    if table.empty:
+        return _nothing("no design was timed")
+    figure, axes = plt.subplots(figsize=(7.4, 1.3 + 0.34 * len(table)), layout="constrained")
+    rows = np.arange(len(table))
+    axes.hlines(rows, table["low"], table["high"], color=_FAINT, linewidth=5, label="interval")
+    axes.vlines(
+        table["budget_us"], rows - 0.38, rows + 0.38, color="#222222", linewidth=2.2, label="budget"
+    )
+    for column, name, look in (
+        ("predicted", "promised", LOOKS["dense"]),
+        ("delivered", "delivered", LOOKS["pruned"]),
+    ):
+        axes.plot(
+            table[column], rows, linestyle="none", marker=look.marker, markersize=7,
+            color=look.colour, markerfacecolor=look.fill, markeredgewidth=1.4, label=name,
+        )  # fmt: skip
+    axes.set_yticks(rows, table["design"])
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    _plain_log_ticks(axes.xaxis)
+    axes.set_xlabel("scoring time, µs a document (log scale)")
+    figure.legend(loc="outside upper left", ncols=4)
+    sns.despine(figure)
+    return figure
+
+
 def training(table: pd.DataFrame) -> Figure:
     """Loss and nDCG@10 on vali by epoch, a row a phase and a line a network.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from distilrank import designed
 from distilrank.display import fixed, interval, p_text, percent, quartiles, significant
 from distilrank.matched import about, times_faster
 from distilrank.results import Key, Timing
@@ -25,7 +26,8 @@ def summarise(
     Args:
         tables: those ``make_tables`` writes, by name.
         conventions: the metrics', as the quality files name them.
-        settings: ``headline_batch``, ``margin``, ``permutations``, ``min_share``, ``drift``.
+        settings: ``headline_batch``, ``margin``, ``permutations``, ``min_share``, ``drift`` and
+            ``designs`` (`designed.settings_of`).
         titles: a data set's title by its key.
     """
     job = next(iter(timings.values()))
@@ -203,6 +205,7 @@ def _alerts(tables: Tables, settings: Mapping[str, Any]) -> list[str]:
             f"{dataset}, fold {fold}: splits share queries ({part['shared'].iloc[0]}); what is "
             "tested may have been learnt."
         )
+    alerts += designed.alerts(tables["designed"]) if "designed" in tables else []
     return alerts + _timing_alerts(tables["health"], several, settings["drift"])
 
 

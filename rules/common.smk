@@ -3,9 +3,20 @@
 from itertools import product
 from pathlib import Path
 
-from distilrank.config import check_config, folder_files, folds_of as folds_in, per_mille
+import yaml
+from distilrank.config import (
+    check_config,
+    design_recipe,
+    folder_files,
+    folds_of as folds_in,
+    per_mille,
+    suggestion,
+)
 from distilrank.dependencies import library_files, native_files
+from distilrank.files import read_json
 from distilrank.letor import SPLIT_FILES, SPLITS
+from distilrank.machine import fingerprint
+from distilrank.naming import budget_name
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -16,6 +27,7 @@ except ValueError as error:
 FOLD = "{dataset}/fold{fold}"
 TEACHER = "{dataset}/fold{fold}/{teacher}"
 RUN = "{dataset}/fold{fold}/{teacher}/{student}/{recipe}/seed{seed}"
+DESIGN = "results/design/{machine}/{dataset}"
 
 NATIVE = "results/native/libdistilrank.so"
 # The parser alone: data must not be read anew whenever a scorer's code changes.
@@ -32,6 +44,7 @@ wildcard_constraints:
     recipe=r"[^/]+",
     seed=r"\d+",
     sparsity=r"\d+",
+    machine=r"[0-9a-f]+",
 
 
 def library(script):
@@ -105,6 +118,82 @@ def reference_model(wildcards):
     return f"results/teachers/{wildcards.dataset}/fold{wildcards.fold}/{first}/model.txt"
 
 
+def designed(dataset):
+    """The files of a data set's designs; Snakemake makes them first where it has not."""
+    return checkpoints.design_students.get(machine=MACHINE, dataset=dataset).output
+
+
+def design_first(wildcards):
+    """No file: widths are no reason to train anew if they stay. Yet designs need to be made."""
+    student, known = wildcards.student, config["students"]
+    if student not in known:
+        if not student.startswith("design-"):
+            raise WorkflowError(f"there is no student '{student}': {suggestion(student, known)}")
+        designed(wildcards.dataset)
+    return []
+
+
+def widths_of(wildcards):
+    """A student's hidden widths: of the catalogue, else of the data set's designs."""
+    student = wildcards.student
+    if student in config["students"]:
+        return config["students"][student]
+    path = Path(designed(wildcards.dataset).students)
+    known = yaml.safe_load(path.read_text(encoding="utf-8"))["students"]
+    if student not in known:
+        raise WorkflowError(f"{path} has no '{student}': {suggestion(student, known)}")
+    return known[student]
+
+
+def designed_models(dataset):
+    """The designs that are trained, in the form of STUDENTS: of the first teacher alone."""
+    run, made = config["run"], read_json(designed(dataset).designs)["designs"]
+    return [
+        {
+            **{"dataset": dataset, "fold": fold, "teacher": run["teachers"][0]},
+            **{"student": name, "seed": seed, "sparsity": per_mille(design["sparsity"])},
+            "recipe": design_recipe(config, design["precision"], design["sparsity"]),
+        }
+        for name, design in made.items()
+        if design["rank"] <= config["design"]["train"]
+        for fold in folds_of(dataset)
+        for seed in run["seeds"]
+    ]
+
+
+def with_designs(kind, files):
+    """The selection's ``files`` of a kind, and those of the designs if any is trained.
+
+    Without designs it is a plain list: a plan without checkpoints, and as fast as before.
+    """
+    if not config["design"]["train"]:
+        return files
+    return lambda wildcards: [
+        *files,
+        *(file for name in config["run"]["datasets"] for file in designed_files(kind, name)),
+    ]
+
+
+def designed_files(kind, dataset):
+    """The files of one kind (designs, quality, parity, timing, history) of a data set's designs."""
+    if kind == "designs":
+        return [designed(dataset).designs]
+    return [
+        pattern.format(**model)
+        for model in designed_models(dataset)
+        if kind in ("quality", "history") or is_timed(model)
+        for pattern in patterns_of(kind, model)
+    ]
+
+
+def patterns_of(kind, model):
+    """Where a network's files of a kind lie; a pruned one's history is its dense one's and its own."""
+    if kind != "history":
+        return [f"results/{kind}/{RUN}/sp{{sparsity}}.json"]
+    own = [f"results/students/{RUN}/sp{{sparsity}}.csv"] if model["sparsity"] else []
+    return [f"results/students/{RUN}/sp0.csv", *own]
+
+
 def folds_of(dataset):
     return [
         fold for fold in config["run"]["folds"] if fold in folds_in(config["datasets"][dataset])
@@ -115,6 +204,9 @@ def sparsities():
     return [per_mille(sparsity) for sparsity in config["run"]["sparsities"]]
 
 
+# Designs are made for the machine that times are measured on.
+MACHINE = config["design"].get("machine") or fingerprint()["id"]
+BUDGETS = [budget_name(budget) for budget in config["design"]["budget_us"]]
 FOLDS = [
     {"dataset": dataset, "fold": fold}
     for dataset in config["run"]["datasets"]
@@ -163,3 +255,8 @@ PARITY = results_of("parity")
 TIMING = results_of("timing")
 REPORT = "results/report/index.html"
 CHECKED = "results/report/checks.json"
+DESIGNS = [
+    f"{DESIGN}/{file}".format(machine=MACHINE, dataset=dataset)
+    for dataset in config["run"]["datasets"]
+    for file in ["designs.json", *(f"ranked-{budget}.csv" for budget in BUDGETS)]
+]

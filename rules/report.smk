@@ -16,21 +16,29 @@ TABLES = [
     "training",
     "published",
 ]
+# Promised against delivered: of designs that are trained.
+if config["design"]["train"]:
+    TABLES += ["designed", "ranked"]
+PLOTS = ["tradeoff", "speedup", "training"] + ["designed"] * ("designed" in TABLES)
 PRINTED = [name for name in TABLES if name not in ("predictor", "training")]
 
 
 rule make_tables:
     input:
-        quality=QUALITY,
-        parity=PARITY,
-        timing=TIMING,
+        quality=with_designs("quality", QUALITY),
+        parity=with_designs("parity", PARITY),
+        timing=with_designs("timing", TIMING),
         validation="results/predictor/validation.json",
         meta=[
             f"results/data/{FOLD}/{name}/meta.json".format(**fold)
             for fold in FOLDS
             for name in SPLITS
         ],
-        history=[path.replace(".safetensors", ".csv") for path in DENSE_MODELS + PRUNED_MODELS],
+        history=with_designs(
+            "history",
+            [path.replace(".safetensors", ".csv") for path in DENSE_MODELS + PRUNED_MODELS],
+        ),
+        designs=with_designs("designs", []),
         published=f"{workflow.basedir}/config/published.yaml",
         library=library("make_tables"),
     output:
@@ -146,6 +154,33 @@ rule plot_training:
         "../scripts/plot_training.py"
 
 
+rule plot_designed:
+    input:
+        designed="results/report/tables/designed.csv",
+        library=library("plot_designed"),
+    output:
+        svg=report(
+            "results/report/figures/designed-{dataset}.svg",
+            caption="../report/designed.rst",
+            category="Figures",
+            labels={"figure": "promised and delivered time", "data set": "{dataset}"},
+        ),
+        png="results/report/figures/designed-{dataset}.png",
+    log:
+        "results/logs/plot_designed/{dataset}.log",
+    benchmark:
+        "results/benchmarks/plot_designed/{dataset}.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    params:
+        dataset="{dataset}",
+    message:
+        "Plotting promised and delivered time of the designs for {wildcards.dataset}"
+    script:
+        "../scripts/plot_designed.py"
+
+
 rule plot_predictor:
     input:
         predictor="results/report/tables/predictor.csv",
@@ -177,7 +212,7 @@ rule render_report:
         tables=expand("results/report/tables/{table}.csv", table=TABLES),
         figures=expand(
             "results/report/figures/{figure}-{dataset}.svg",
-            figure=["tradeoff", "speedup", "training"],
+            figure=PLOTS,
             dataset=config["run"]["datasets"],
         )
         + ["results/report/figures/predictor.svg"],

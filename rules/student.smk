@@ -5,6 +5,7 @@ rule distil_student:
         model=f"results/teachers/{TEACHER}/model.txt",
         targets=f"results/teachers/{TEACHER}/scores-train.npy",
         midpoints=f"results/teachers/{TEACHER}/midpoints.safetensors",
+        design=design_first,
         library=library("distil_student"),
     output:
         model=f"results/students/{RUN}/sp0.safetensors",
@@ -27,7 +28,7 @@ rule distil_student:
         "../envs/torch.yaml"
     threads: 1
     params:
-        widths=lambda wildcards: config["students"][wildcards.student],
+        widths=widths_of,
         schedule=lambda wildcards: config["recipes"][wildcards.recipe]["distil"],
         no_relevant=config["quality"]["no_relevant"],
     message:

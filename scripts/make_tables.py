@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from distilrank import display, evidence, tables, time_tables
+from distilrank import designed, display, evidence, tables, time_tables
 from distilrank.files import write_json, write_text
 from distilrank.logs import job
 from distilrank.matched import Rules, match_forests
@@ -36,6 +36,7 @@ def make_tables(
     drift: float = 0.03,
     seed: int = 0,
     titles: Mapping[str, str] | None = None,
+    designs: Paths = (),
 ) -> None:
     """Read what the jobs measured and write ``folder/*.csv``, ``folder/*.tex`` and ``summary``.
 
@@ -51,6 +52,7 @@ def make_tables(
         drift: share by which a job's reference time may differ from the other jobs'.
         seed: of the randomisation tests.
         titles: a data set's title by its key.
+        designs: ``designs.json`` of every data set, if designs were trained.
 
     Raises:
         ValueError: if files contradict each other; the message names those to run again.
@@ -80,6 +82,10 @@ def make_tables(
         "training": evidence.training_table(history),
         "published": evidence.published_table(figures, models, matched),
     }
+    planned = designed.read_designs(designs, timings)
+    if planned:
+        made["designed"] = designed.designed_table(planned, qualities, timings, parity)
+        made["ranked"] = designed.ranked_table(planned)
     for name, table in made.items():
         logging.info("table %s: %d rows", name, len(table))
         write_text(folder / f"{name}.csv", table.to_csv(index=False))
@@ -91,6 +97,7 @@ def make_tables(
         "permutations": permutations,
         "min_share": min_share,
         "drift": drift,
+        "designs": designed.settings_of(planned),
     }
     conventions = next(iter(qualities.values())).runs[0]["conventions"]
     write_json(summary, summarise(made, timings, conventions, settings, titles or {}))
@@ -138,4 +145,5 @@ if __name__ == "__main__":
             permutations=snakemake.params.permutations,
             min_share=snakemake.params.min_share,
             titles=snakemake.params.titles,
+            designs=snakemake.input.get("designs", []),
         )

@@ -131,6 +131,29 @@ def loss(difference: float = -0.001, p_value: float = 0.25, tau: float = 0.99) -
     }
 
 
+def planned(budget: float, rank: int) -> dict[str, Any]:
+    """One design of ``designs.json``."""
+    time = budget * (0.93 - 0.01 * rank)
+    return {
+        "budget_us": budget,
+        "rank": rank,
+        "widths": [200, 100],
+        "precision": "bf16",
+        "architecture": "136-200-100-1",
+        "sparsity": 0.95,
+        "engine": "native-bf16",
+        "predicted": time,
+        "low": 0.96 * time,
+        "high": 1.04 * time,
+        "bound": 1.08 * time,
+        "steps": [["rows", time]],
+        "parameters": 47601,
+        "multiply_adds": 21460,
+        "capacity": 26000.0 / rank,
+        "vali_ndcg": None,
+    }
+
+
 def place(root: Path, kind: str, model: dict[str, Any]) -> Path:
     """Where a model's ``kind`` file lies under ``root``."""
     folder = root / kind / model["dataset"] / f"fold{model['fold']}" / model["teacher"]
@@ -159,6 +182,7 @@ class Results:
         noise: float = 0.05,
     ) -> None:
         self.root, self.generator = root, np.random.default_rng(7)
+        self.queries = self._sizes(queries)
         for dataset in datasets:
             for fold in folds:
                 self._fold(dataset, fold, queries, sparsities, seeds, noise)
@@ -174,7 +198,37 @@ class Results:
         """The inputs of ``make_tables`` but for the published figures."""
         kinds = ("quality", "parity", "timing", "meta", "history")
         validation = self.root / "predictor" / "validation.json"
-        return {kind: self.paths(kind) for kind in kinds} | {"validation": validation}
+        designs = sorted(self.root.glob("design/*/*/designs.json"))
+        found = {kind: self.paths(kind) for kind in kinds}
+        return found | {"validation": validation, "designs": designs}
+
+    def design(self, dataset: str = "toy", machine: str = "00000000") -> None:
+        """Two designs for each of two budgets, the first of each trained; 0.4 us takes too long."""
+        designs = {}
+        for budget, delivered in ((0.4, 0.43), (0.9, 0.8)):
+            for rank in (1, 2):
+                line = planned(budget, rank)
+                designs[f"design-{round(1000 * budget)}ns-{rank}"] = line
+            model = network(f"design-{round(1000 * budget)}ns-1", 0.95, dataset=dataset)
+            lines = [
+                measurement(engine, self._samples(us), **more)
+                for engine, us, more in (
+                    ("native-bf16", delivered, {"precision": "bf16", "exact": False}),
+                    ("native-fp32", 2 * delivered, {}),
+                )
+            ]
+            truth = {split: self.generator.beta(3, 3, n) for split, n in self.queries.items()}
+            self._model(model, truth, -0.004, 0.05, lines, True)
+            self._history(model)
+        content = {
+            "dataset": dataset,
+            "machine": {**MACHINE, "id": machine},
+            "settings": {"batch": 256, "margin": 0.08},
+            "candidates": 4940,
+            "capacity": {"exponent": 0.5, "why": "no trained networks were asked", "from": []},
+            "designs": designs,
+        }
+        write_json(self.root / "design" / machine / dataset / "designs.json", content)
 
     def _fold(
         self,

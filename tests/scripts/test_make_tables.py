@@ -152,3 +152,65 @@ def test_no_quality_at_all_is_told(tmp_path):
         path.unlink()
     with pytest.raises(ValueError, match="no quality files"):
         made(tmp_path, results)
+
+
+@pytest.fixture(scope="module")
+def designed(tmp_path_factory):
+    root = tmp_path_factory.mktemp("designed")
+    results = Results(root / "results", sparsities=(0.0, 0.95), seeds=(1,))
+    results.design()
+    return made(root, results)
+
+
+def test_designs_get_tables_only_where_some_were_trained(small, designed):
+    folder, summary = designed
+    assert {path.stem for path in folder.glob("*.csv")} == TABLES | {"designed", "ranked"}
+    assert summary["settings"]["designs"]["toy"]["candidates"] == 4940
+    assert small[1]["settings"]["designs"] == {}
+    assert "Promised" in (folder / "designed.tex").read_text()
+    assert len(pd.read_csv(folder / "ranked.csv")) == 4
+
+
+def test_promised_stands_beside_delivered_on_the_designs_own_engine(designed):
+    table = pd.read_csv(designed[0] / "designed.csv")
+    assert table["design"].tolist() == ["design-400ns-1", "design-900ns-1"]
+    assert set(table["engine"]) == {"native-bf16"}
+    assert table["delivered"].to_numpy() == pytest.approx([0.43, 0.8], rel=0.03)
+    assert table["ratio"].to_numpy() == pytest.approx(table["delivered"] / table["predicted"])
+    assert table["budget_share"].to_numpy() == pytest.approx(table["delivered"] / [0.4, 0.9])
+    assert table["within"].tolist() == ["no", "yes"]
+    assert (table["precision_loss"] == -0.001).all()
+
+
+def test_the_rival_is_hand_made_and_keeps_to_the_budget_on_the_same_engine(designed):
+    """C takes 0.54 us in bf16 and A 1.6; the exact engines and other designs are no rivals."""
+    table = pd.read_csv(designed[0] / "designed.csv").set_index("budget_us")
+    assert pd.isna(table.loc[0.4, "rival"]) and pd.isna(table.loc[0.4, "rival_us"])
+    assert "/C " in table.loc[0.9, "rival"]
+    assert table.loc[0.9, "rival_us"] == pytest.approx(0.5 * 1.05 * (1 + 8 / 256), rel=0.05)
+
+
+def test_a_broken_promise_is_an_alert(designed):
+    (alert,) = [alert for alert in designed[1]["alerts"] if "designs took longer" in alert]
+    assert alert.startswith("1 of 2 designs") and "design-400ns-1" in alert and "0.4 us" in alert
+
+
+def test_designs_for_another_machine_are_refused(tmp_path):
+    results = Results(tmp_path / "results", queries=12)
+    results.design(machine="0badcafe")
+    with pytest.raises(ValueError, match=r"designs for machine 0badcafe.*measured on 00000000"):
+        made(tmp_path, results)
+
+
+def test_a_rival_is_chosen_on_vali_and_never_on_test(tmp_path):
+    """Test's values turned upside down change no choice."""
+    results = Results(tmp_path / "results", queries=12)
+    results.design()
+    chosen = pd.read_csv(made(tmp_path, results)[0] / "designed.csv")["rival"].tolist()
+    for path in results.paths("quality"):
+        content = json.loads(path.read_text())
+        for metric in content["splits"]["test"]["metrics"].values():
+            metric["per_query"] = [1 - value for value in metric["per_query"]]
+        path.write_text(json.dumps(content))
+    again = pd.read_csv(made(tmp_path, results)[0] / "designed.csv")["rival"].tolist()
+    assert str(again) == str(chosen)

@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 
 from distilrank.page import inline_svg
 from scripts.make_tables import make_tables
+from scripts.plot_designed import plot_designed
 from scripts.plot_predictor import plot_predictor
 from scripts.plot_speedup import plot_speedup
 from scripts.plot_tradeoff import plot_tradeoff
@@ -65,16 +66,24 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def built(root, datasets=("toy",), titles=None):
+def built(root, datasets=("toy",), titles=None, designs=False):
     """Run every script of the report; the page's path."""
     report = root / "report"
     tables, figures = report / "tables", report / "figures"
+    results = Results(root / "results", datasets, queries=12)
+    if designs:
+        results.design()
     make_tables(
-        **Results(root / "results", datasets, queries=12).inputs,
+        **results.inputs,
         published=ROOT / "config" / "published.yaml", folder=tables,
         summary=report / "summary.json", headline_batch=256, margin=0.005, permutations=100,
         min_share=0.9, titles=titles or {},
     )  # fmt: skip
+    if designs:
+        plot_designed(
+            tables / "designed.csv", figures / "designed-toy.svg", figures / "designed-toy.png",
+            dataset="toy",
+        )  # fmt: skip
     for dataset in datasets:
         for plot, name, more in (
             (plot_tradeoff, "models", {"headline_batch": 256}),
@@ -217,7 +226,8 @@ def test_captions_read_the_config_and_are_clean(path, no_relevant):
 def test_every_table_and_figure_has_a_caption(page_path):
     stems = {path.stem for path in (page_path.parent / "tables").glob("*.csv")}
     captions = {path.stem for path in (ROOT / "report").glob("*.rst")}
-    assert stems | {"workflow", "page", "tradeoff"} == captions
+    others = {"workflow", "page", "tradeoff", "designed", "ranked"}
+    assert stems | others == captions
 
 
 def test_a_file_that_is_no_svg_is_told(tmp_path):
@@ -225,3 +235,21 @@ def test_a_file_that_is_no_svg_is_told(tmp_path):
     path.write_text("nothing")
     with pytest.raises(ValueError, match="is not an SVG file"):
         inline_svg(path)
+
+
+def test_designs_have_a_section_where_some_were_trained(tmp_path, page):
+    assert 'id="designed"' not in page
+    with_designs = built(tmp_path, designs=True).read_text()
+    sections = Page(with_designs).sections
+    at = sections.index("designed")
+    assert sections[at - 1 : at + 2] == ["predictor", "designed", "training"]
+    assert [*sections[:at], *sections[at + 1 :]] == SECTIONS
+    assert '<a href="#designed">' in with_designs
+    section = with_designs[with_designs.index('<section id="designed">') :]
+    section = section[: section.index("</section>")]
+    assert section.count("<svg") == 1
+    assert "picked from 4,940 architectures" in section and "predicted time plus 8 %" in section
+    # The one that took longer than its budget is red, and the alerts name it.
+    (red,) = re.findall(r'<tr class="alert">.*?</tr>', section, flags=re.DOTALL)
+    assert "design-400ns-1" in red and ">no<" in red
+    assert "1 of 2 designs took longer than their budget" in with_designs

@@ -11,12 +11,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distilrank.config import check_config, folder_files, per_mille
+from distilrank.config import check_config, design_recipe, folder_files, per_mille
 from distilrank.engines import engine_names, make_engine
 
 FOLDER = Path(__file__).parents[2] / "config"
 DEFAULT = yaml.safe_load((FOLDER / "config.yaml").read_text())
 PAPER = yaml.safe_load((FOLDER / "paper.yaml").read_text())
+DESIGN = yaml.safe_load((FOLDER / "design.yaml").read_text())
 Change = Callable[[dict[str, Any]], Any]
 
 
@@ -50,6 +51,35 @@ def test_the_papers_grid_is_valid():
     assert config["run"]["engines"] == DEFAULT["run"]["engines"]
     assert config["run"]["seeds"] == [1, 2, 3]
     check_config(config)
+
+
+def test_the_designs_that_are_trained_are_valid():
+    config = merged(DEFAULT, DESIGN)
+    assert config["design"]["train"] == 3
+    check_config(config)
+
+
+def test_the_default_plans_designs_and_trains_none():
+    """A run whose jobs depend on a checkpoint is for whoever asks for it."""
+    assert DEFAULT["design"]["train"] == 0
+    assert merged(DEFAULT, PAPER)["design"]["train"] == 0
+
+
+@pytest.mark.parametrize(
+    ("recipes", "precision", "sparsity", "expected"),
+    [
+        (["sample"], "fp32", 0.95, "sample"),
+        (["sample"], "bf16", 0.95, "sample"),
+        (["sample"], "int8", 0.95, "sample-int8"),  # the catalogue's, of the same distillation
+        (["sample"], "int8", 0, "sample"),  # only pruned networks are tuned
+        (["sample-int8", "sample"], "bf16", 0.95, "sample"),
+        (["published", "sample-int8"], "int8", 0.95, "sample-int8"),
+        (["published"], "int8", 0.95, "published"),  # none is tuned alike
+    ],
+)
+def test_the_recipe_of_a_design(recipes, precision, sparsity, expected):
+    config = merged(DEFAULT, {"run": {"recipes": recipes}})
+    assert design_recipe(config, precision, sparsity) == expected
 
 
 def test_every_catalogue_entry_can_be_run():
@@ -115,6 +145,59 @@ CASES: list[tuple[str, Change, list[str]]] = [
         "precision belongs to pruning",
         lambda c: c["recipes"]["sample"]["distil"].update(precision="int8"),
         ["config key 'recipes.sample.distil' has the unknown key 'precision'"],
+    ),
+    (
+        "a key of design is missing",
+        lambda c: c["design"].pop("margin"),
+        ["config key 'design' lacks the key 'margin': the share from 0"],
+    ),
+    (
+        "unknown key in design",
+        lambda c: c["design"].update(budgets_us=[1]),
+        ["config key 'design' has the unknown key 'budgets_us': did you mean 'budget_us'?"],
+    ),
+    (
+        "a budget of half a nanosecond",
+        lambda c: c["design"].update(budget_us=[0.5, 0.0005]),
+        ["config key 'design.budget_us' holds 0.0005, expected whole nanoseconds such as 0.001"],
+    ),
+    (
+        "no budget at all",
+        lambda c: c["design"].update(budget_us=[]),
+        ["config key 'design.budget_us'", "such as [0.2, 0.5, 1.0]"],
+    ),
+    (
+        "a precision that no scorer has",
+        lambda c: c["design"].update(precisions=["fp16"]),
+        ["config key 'design.precisions.0'", "'fp16' is not one of"],
+    ),
+    (
+        "a design's sparsity of too many digits",
+        lambda c: c["design"].update(sparsities=[0.98765]),
+        ["config key 'design.sparsities' holds 0.98765", "such as 0.988"],
+    ),
+    (
+        "designs that learn from nobody",
+        lambda c: c["design"].update(learn_from=["CC"]),
+        ["config key 'design.learn_from' names unknown 'CC': did you mean 'C'?"],
+    ),
+    (
+        "designs timed at another batch",
+        lambda c: c["design"].update(train=1, batch=64),
+        ["config key 'design.batch' is 64, expected one of timing.batches, [1, 20, "],
+    ),
+    (
+        "designs timed on no engine",
+        lambda c: (c["design"].update(train=1), c["run"]["engines"].remove("native-bf16")),
+        ["config key 'design.precisions' holds 'bf16', and run.engines lacks 'native-bf16'"],
+    ),
+    (
+        "designs pruned in other layers than were planned",
+        lambda c: (
+            c["design"].update(train=1),
+            c["recipes"]["sample"]["prune"].update(layers=[1, 2]),
+        ),
+        ["config key 'recipes.sample.prune.layers' is [1, 2], expected [1]"],
     ),
     (
         "unknown teacher",

@@ -114,3 +114,37 @@ def test_the_predictor_plot_has_equal_axes():
     axes = plots.predictor(table).axes[0]
     assert axes.get_xlim() == axes.get_ylim()
     assert axes.get_xlim() == pytest.approx((1 / 1.4, 3 * 1.4))
+
+
+def designed(count=3):
+    predicted = np.linspace(0.2, 0.9, count)
+    return pd.DataFrame(
+        {
+            "design": [f"design-{number}" for number in range(count)],
+            "budget_us": 1.1 * predicted,
+            "predicted": predicted,
+            "low": 0.95 * predicted,
+            "high": 1.05 * predicted,
+            "delivered": 1.02 * predicted,
+        }
+    )
+
+
+def test_the_designs_plot_has_a_row_a_design_with_all_four_times():
+    figure = plots.designed(designed())
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "design-0", "design-1", "design-2",
+    ]  # fmt: skip
+    shown = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+    assert shown == {"interval", "budget", "promised", "delivered"}
+    promised, delivered = axes.get_lines()
+    assert promised.get_marker() != delivered.get_marker()
+    assert (delivered.get_xdata() > promised.get_xdata()).all()
+    matplotlib.pyplot.close(figure)
+
+
+def test_without_a_timed_design_the_plot_says_so():
+    figure = plots.designed(designed().assign(delivered=math.nan))
+    assert "no design was timed" in figure.axes[0].texts[0].get_text()
+    matplotlib.pyplot.close(figure)

@@ -1,0 +1,150 @@
+"""Commands for people outside the workflow: ``python -m distilrank predict-time ...``.
+
+Exit status 0: done. 2: something given is wrong, or a file is missing. 3: the times printed were
+calibrated on another machine, or with another build of the native library, than this one's.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from distilrank.machine import fingerprint
+from distilrank.native import find_library, library_version
+from distilrank.planned import Estimate, NativeTimes
+
+DONE, WRONG, ELSEWHERE = 0, 2, 3
+CALIBRATION = Path("results", "predictor", "native.json")
+_EXAMPLE = "136-200-100-1"
+_STATUSES = (
+    "exit status: 0 predicted for this machine; 2 a wrong argument, or no calibration; 3 predicted "
+    "from the calibration of another machine or of another build of the native library"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="distilrank", description="Distilled ranking networks.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    predict = commands.add_parser(
+        "predict-time",
+        help="what a network that need not exist would take on this machine",
+        description="Predict what the native scorer takes for a network, layer by layer, from the "
+        "stored calibration of this machine. The network need not exist.",
+        epilog=_STATUSES,
+    )
+    predict.add_argument(
+        "--arch", required=True, help=f"widths from features to the one output, such as {_EXAMPLE}"
+    )
+    predict.add_argument(
+        "--sparsity", type=float, default=0.0, metavar="SHARE",
+        help="the first layer's share of zeros, such as 0.98; dense if not given",
+    )  # fmt: skip
+    predict.add_argument(
+        "--precision", choices=("fp32", "bf16", "int8"), default="fp32", help="fp32 if not given"
+    )
+    predict.add_argument(
+        "--batch", type=int, default=256, metavar="DOCUMENTS", help="documents a call; 256"
+    )
+    predict.add_argument(
+        "--calibration", type=Path, default=CALIBRATION, metavar="FILE",
+        help=f"what the workflow calibrated; {CALIBRATION} of this folder if not given",
+    )  # fmt: skip
+    predict.set_defaults(run=_predict_time)
+    return parser
+
+
+def _predict_time(options: argparse.Namespace) -> int:
+    widths = parse_architecture(options.arch)
+    if not 0 <= options.sparsity < 1:
+        raise ValueError(
+            f"--sparsity is {options.sparsity:g}, expected a share from 0 to below 1: 98 % zeros "
+            "are 0.98"
+        )
+    if options.batch < 1:
+        raise ValueError(f"--batch is {options.batch}, expected documents a call from 1")
+    if not options.calibration.is_file():
+        raise ValueError(
+            f"there is no calibration {options.calibration}: run 'snakemake predictor' in the "
+            "project's folder, which calibrates this machine, or name one with --calibration"
+        )
+    times = NativeTimes.read(options.calibration)
+    estimate = times.estimate(widths, options.sparsity, options.precision, options.batch)
+    zeros = f"{100 * options.sparsity:.3g} % zeros" if options.sparsity else "dense"
+    print(f"{options.arch}, first layer {zeros}, {options.precision}, batch {options.batch}")
+    print("\n".join(_lines(estimate)))
+    print(f"calibrated on machine {_called(times.machine)}")
+    warnings = differences(times)
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return ELSEWHERE if warnings else DONE
+
+
+def parse_architecture(text: str) -> list[int]:
+    """The widths of an architecture such as ``136-200-100-1``, features first.
+
+    Raises:
+        ValueError: if it is none; says what is wrong with it.
+    """
+    parts = text.split("-")
+    wrong = next((part for part in parts if not (part.isascii() and part.isdigit())), None)
+    here = f"--arch is '{text}'"
+    if wrong is not None or len(parts) < 2:
+        found = f", and '{wrong}' is no width" if wrong and len(parts) > 1 else ""
+        raise ValueError(
+            f"{here}{found}: expected widths from features to output, such as {_EXAMPLE}"
+        )
+    widths = [int(part) for part in parts]
+    if 0 in widths:
+        raise ValueError(f"{here}, and no layer can have 0 outputs")
+    if widths[-1] != 1:
+        raise ValueError(f"{here}, and a ranking network ends in one output: {text}-1?")
+    return widths
+
+
+def differences(times: NativeTimes) -> list[str]:
+    """How the calibration's machine and library differ from this one's; a sentence each."""
+    here = fingerprint()
+    found = []
+    if times.machine.get("id") != here["id"]:
+        found.append(
+            f"the calibration is another machine's, {_called(times.machine)}; this one is "
+            f"{_called(here)}. Its times say little about this one: run 'snakemake predictor' here"
+        )
+    if times.library and _built() not in (None, times.library):
+        found.append(
+            "the native library is another build than the calibrated one; its times may differ: "
+            "run 'snakemake predictor'"
+        )
+    return found
+
+
+def _built() -> dict[str, Any] | None:
+    """The native library's version; None where there is none, which a prediction does not need."""
+    try:
+        return library_version(find_library())
+    except OSError:
+        return None
+
+
+def _called(machine: dict[str, Any]) -> str:
+    return f"{machine.get('id', '?')} ({machine.get('cpu', 'unknown processor')})"
+
+
+def _lines(estimate: Estimate) -> list[str]:
+    """A line a step, the total with its interval last; microseconds a document."""
+    steps = [*estimate.steps, ("total", estimate.total)]
+    width = max(len(name) for name, _ in steps)
+    lines = [f"  {name:<{width}}  {time:8.4f} us/doc" for name, time in steps]
+    lines[-1] += f", {estimate.low:.4f} to {estimate.high:.4f}"
+    return lines
