@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from distilrank.blueprints import Blueprint, make_network
+from distilrank.forest import Forest
+from distilrank.forest_times import ForestFacts, ForestSample
 from distilrank.logs import progress
 from distilrank.native_net import PER_WORD
 from distilrank.student import Student
@@ -69,6 +71,32 @@ class Bench:
                         ]
         return lines
 
+    def measure_forests(self, forests: Sequence[tuple[str, Forest]]) -> list[ForestSample]:
+        """Each forest at each of the config's batches, microseconds a call in each round."""
+        from distilrank.engines import make_engine
+
+        times: dict[tuple[int, int], list[float]] = {}
+        engines: list[Any] = []
+        for _, forest in forests:
+            engines.append(make_engine("native-forest"))
+            engines[-1].load(forest, 1)
+        if engines:
+            self.levels["forest"] = engines[0].describe()["level"]
+        points = [(index, batch) for index in range(len(forests)) for batch in self._batches]
+        with _one_core():
+            for _ in progress(range(self._settings["rounds"]), "calibration rounds of forests"):
+                for at in self._generator.permutation(len(points)).tolist():
+                    index, batch = points[at]
+                    engines[index].resize(batch)
+                    windows = self._windows(forests[index][1].n_features, batch)
+                    whole = mean_call(engines[index], cycle(windows), self._settings["sample_ms"])
+                    times.setdefault(points[at], []).append(whole[0] * 1e6)
+        facts = [ForestFacts.of(forest) for _, forest in forests]
+        return [
+            ForestSample(forests[index][0], facts[index], batch, tuple(times[index, batch]))
+            for index, batch in points
+        ]
+
     def _wanted(
         self, blueprint: Blueprint, precision: str, only: Collection[Point] | None
     ) -> list[int]:
@@ -110,14 +138,21 @@ def sample(engine: Any, windows: Sequence[np.ndarray], milliseconds: float) -> d
     nearer cache than another.
     """
     upcoming = cycle(windows)
-    _seconds(engine.score, upcoming, CALLS_AT_LEAST)  # warms the caches
-    seconds = _seconds(engine.score, upcoming, CALLS_AT_LEAST)
-    calls = max(CALLS_AT_LEAST, round(milliseconds / 1000 / max(seconds, 1e-7)))
-    whole = _seconds(engine.score, upcoming, calls)
+    whole, calls = mean_call(engine, upcoming, milliseconds)
     profile = engine.scorer.profile
     inside = [profile(rows) for rows in islice(upcoming, min(calls, _PROFILES_AT_MOST))]
     steps = np.median(inside, axis=0) * 1e6
     return {"microseconds": whole * 1e6, "steps": " ".join(f"{step:.4f}" for step in steps)}
+
+
+def mean_call(
+    engine: Any, upcoming: Iterator[np.ndarray], milliseconds: float
+) -> tuple[float, int]:
+    """Seconds a call, the mean of as many calls as fit the time; and how many these are."""
+    _seconds(engine.score, upcoming, CALLS_AT_LEAST)  # warms the caches
+    seconds = _seconds(engine.score, upcoming, CALLS_AT_LEAST)
+    calls = max(CALLS_AT_LEAST, round(milliseconds / 1000 / max(seconds, 1e-7)))
+    return _seconds(engine.score, upcoming, calls), calls
 
 
 def _seconds(score: Any, upcoming: Iterator[np.ndarray], calls: int) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from distilrank.calibration import Sample
+from distilrank.forest_times import ForestSample
 from distilrank.native_fit import batch_class, fit_native, step_times
 from distilrank.native_net import BLOCK, Geometry, pieces
 from distilrank.planned import NativeTimes
@@ -73,6 +74,22 @@ def network_lines(times: NativeTimes, samples: Sequence[Sample]) -> list[dict[st
         }
         for sample in samples
         if sample.part == "validate"
+    ]
+
+
+def forest_lines(times: NativeTimes, samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Forests that no fit saw, microseconds a call; ``samples`` as the calibration's JSON."""
+    return [
+        {
+            "engine": "native-forest",
+            "kind": "forest",
+            "name": f"{s.facts.trees} trees of {s.facts.nodes} nodes together",
+            "batch": s.batch,
+            "measured": s.median,
+            "predicted": times.forests.call(s.facts, s.batch),
+        }
+        for s in map(ForestSample.from_json, samples)
+        if s.part == "validate"
     ]
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from distilrank.blueprints import planned_masks
 from distilrank.files import read_json
+from distilrank.forest import Forest
+from distilrank.forest_times import ForestFacts, ForestModel
 from distilrank.native_fit import NativeModel, batch_class
 from distilrank.native_net import PER_WORD, NativeNet
 from distilrank.residual import Residual
@@ -53,6 +55,7 @@ class NativeTimes:
         machine: Mapping[str, Any],
         library: Mapping[str, Any],
         residual: Residual | None = None,
+        forests: ForestModel | None = None,
     ) -> None:
         """Args:
         model: the fitted costs.
@@ -60,8 +63,10 @@ class NativeTimes:
             predicted time of networks that the fit did not see.
         machine, library: where it was measured.
         residual: trees on what the costs leave over, where they help.
+        forests: the time model of forests.
         """
         self._model, self._intervals, self._residual = model, intervals, residual
+        self._forests = forests
         self.machine, self.library = dict(machine), dict(library)
 
     @classmethod
@@ -85,11 +90,28 @@ class NativeTimes:
         model = NativeModel.from_json(content["model"])
         text = content["residual"].get("text")
         residual = Residual(text) if text else None
-        return cls(model, content["intervals"], content["machine"], content["library"], residual)
+        forests = ForestModel.from_json(content["forests"])
+        where = content["machine"], content["library"]
+        return cls(model, content["intervals"], *where, residual, forests)
 
     @property
     def model(self) -> NativeModel:
         return self._model
+
+    @property
+    def forests(self) -> ForestModel:
+        """The time model of forests.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        if self._forests is None:
+            raise ValueError("no forests were calibrated")
+        return self._forests
+
+    def of_forest(self, forest: Forest, batch: int) -> float:
+        """Microseconds a document of a forest."""
+        return self.forests.call(ForestFacts.of(forest), batch) / batch
 
     @property
     def precisions(self) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ def _piece(net: NativeNet, piece: Piece, geometry: Geometry) -> list[dict[str, f
         made[0]["value"] = piece.vectors * net.features
         for name, (low, high) in _evictions(geometry).items():
             made[0][name] = vectors * _ramp(net.bytes, low, high)
-    beyond = _beyond(net.bytes, geometry.l2)
+    far = beyond(net.bytes, geometry.l2)
     for number, layer in enumerate(net.layers, 1):
         kind = _kind(net, number)
         if kind == "dense" and piece.regime == FEW:
@@ -89,7 +89,7 @@ def _piece(net: NativeNet, piece: Piece, geometry: Geometry) -> list[dict[str, f
         unit = PER_WORD[net.precision] if number < len(net.layers) else 1
         layout = ONE if piece.regime == ONE else FEW if by_rows else BLOCK
         counts = _COUNT[kind, layout](layer, piece, geometry, unit)
-        counts["far"] = beyond * counts.pop("read", 0)
+        counts["far"] = far * counts.pop("read", 0)
         made.append(counts)
     return made
 
@@ -105,7 +105,7 @@ def _ramp(size: float, low: float, high: float) -> float:
     return float(np.clip(np.log(max(size, 1) / low) / np.log(high / low), 0, 1))
 
 
-def _beyond(size: float, cache: int) -> float:
+def beyond(size: float, cache: int) -> float:
     """The share that does not come from a cache read round and round: 0 up to 3/4 of it."""
     return float(np.clip(2 * (size / cache - 0.75), 0, 1))
 
@@ -138,7 +138,7 @@ def _dense_block(layer: NativeLayer, piece: Piece, geometry: Geometry, unit: int
         "load": loads,
         "weight": depth * layer.outputs,
         "output": layer.outputs * v,
-        "missed": loads * _beyond(depth * v * geometry.width * 4, geometry.l1),
+        "missed": loads * beyond(depth * v * geometry.width * 4, geometry.l1),
         "wait": depth * sum(max(0, _IN_FLIGHT - h * v) for h in heights),
         "read": depth * layer.outputs,
     }
@@ -156,7 +156,7 @@ def _dense_few(layer: NativeLayer, piece: Piece, geometry: Geometry, unit: int) 
         "load": depth * columns * len(tiles),
         "weight": depth * n * len(groups),
         "output": n * columns,
-        "missed": depth * columns * len(tiles) * _beyond(depth * columns * 64, geometry.l1),
+        "missed": depth * columns * len(tiles) * beyond(depth * columns * 64, geometry.l1),
         "wait": depth * sum(max(0, _IN_FLIGHT - r * v) for r in tiles for v in groups),
         "read": depth * columns * geometry.width,
     }
@@ -172,7 +172,7 @@ def _dense_one(layer: NativeLayer, piece: Piece, geometry: Geometry, unit: int) 
         "load": layer.active * columns,
         "weight": layer.active * len(groups),
         "output": columns,
-        "missed": layer.active * columns * _beyond(layer.depth * columns * 64, geometry.l1),
+        "missed": layer.active * columns * beyond(layer.depth * columns * 64, geometry.l1),
         "wait": layer.active * sum(max(0, _IN_FLIGHT - v) for v in groups),
         "read": layer.active * columns * geometry.width,
     }

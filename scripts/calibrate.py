@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from distilrank.blueprints import Blueprint, design, make_network, near
@@ -16,6 +17,7 @@ from distilrank.calibration import (
     write_samples,
 )
 from distilrank.files import write_json
+from distilrank.forest_times import forest_design
 from distilrank.logs import job
 from distilrank.machine import fingerprint
 from distilrank.native import library_version
@@ -96,6 +98,7 @@ def calibrate(
     calibration = Calibration(settings, batches)
     calibration.add(design(settings))
     calibration.refine()
+    forests = calibration.bench.measure_forests(forest_design(settings))
     samples = calibration.samples()
     wide = wide_points(samples, settings["spread"])
     check_quiet(wide, len(samples), settings)
@@ -113,6 +116,7 @@ def calibrate(
         "points": len(samples),
         "repeated": calibration.repeated,
         "busy": [list(point) for point in wide],
+        "forests": [asdict(sample) for sample in forests],
         "networks": nets_as_json(calibration.nets),
     }
     write_json(context, content)

@@ -5,6 +5,7 @@ import os
 
 from distilrank.calibration import read_samples
 from distilrank.files import read_json, write_json
+from distilrank.forest_times import ForestSample, fit_forests
 from distilrank.logs import job
 from distilrank.native_errors import cross_validated, intervals
 from distilrank.native_fit import fit_native
@@ -33,6 +34,9 @@ def fit_native_times(samples_csv: StrPath, context_json: StrPath, output: StrPat
         precision: Geometry.of(level, context["machine"])
         for precision, level in context["levels"].items()
     }
+    forests = fit_forests(
+        [ForestSample.from_json(each) for each in context["forests"]], geometries.pop("forest")
+    )
     model = fit_native(samples, geometries)
     left_out = cross_validated(samples, geometries)
     residual, factors, found = learn(left_out)
@@ -54,6 +58,7 @@ def fit_native_times(samples_csv: StrPath, context_json: StrPath, output: StrPat
         "machine": context["machine"],
         "library": context["library"],
         "model": model.as_json(),
+        "forests": forests.as_json(),
         "residual": found | ({"text": residual.text} if residual else {}),
         "intervals": intervals(unseen),
         "cross_validation": quality,

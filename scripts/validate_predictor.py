@@ -10,7 +10,7 @@ from distilrank.files import read_json, write_json
 from distilrank.identity import model_identity
 from distilrank.logs import job
 from distilrank.native import library_version
-from distilrank.native_errors import layer_lines, network_lines
+from distilrank.native_errors import forest_lines, layer_lines, network_lines
 from distilrank.planned import NativeTimes
 from distilrank.predictor import (
     STEPS,
@@ -95,9 +95,9 @@ def _native(
         "batches": context["batches"],
         "networks": network_lines(times, samples),
         "layers": layer_lines(times, samples),
-        "costs": {
-            f"native-{name}": costs for name, costs in times.model.as_json()["costs"].items()
-        },
+        "forests": forest_lines(times, context["forests"]),
+        "costs": {f"native-{name}": costs for name, costs in times.model.as_json()["costs"].items()}
+        | {"native-forest": {"call": times.forests.as_json()["costs"]}},
     }
 
 
