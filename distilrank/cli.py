@@ -16,6 +16,7 @@ from distilrank.planned import Estimate, NativeTimes
 
 DONE, WRONG, ELSEWHERE = 0, 2, 3
 CALIBRATION = Path("results", "predictor", "native.json")
+_CALIBRATE = "'snakemake results/predictor/native.json'"
 _EXAMPLE = "136-200-100-1"
 _STATUSES = (
     "exit status: 0 predicted for this machine; 2 a wrong argument, or no calibration; 3 predicted "
@@ -75,8 +76,8 @@ def _predict_time(options: argparse.Namespace) -> int:
         raise ValueError(f"--batch is {options.batch}, expected documents a call from 1")
     if not options.calibration.is_file():
         raise ValueError(
-            f"there is no calibration {options.calibration}: run 'snakemake predictor' in the "
-            "project's folder, which calibrates this machine, or name one with --calibration"
+            f"there is no calibration {options.calibration}: run {_CALIBRATE} in the project's "
+            "folder, which calibrates this machine, or name one with --calibration"
         )
     times = NativeTimes.read(options.calibration)
     estimate = times.estimate(widths, options.sparsity, options.precision, options.batch)
@@ -119,12 +120,13 @@ def differences(times: NativeTimes) -> list[str]:
     if times.machine.get("id") != here["id"]:
         found.append(
             f"the calibration is another machine's, {_called(times.machine)}; this one is "
-            f"{_called(here)}. Its times say little about this one: run 'snakemake predictor' here"
+            f"{_called(here)}. Its times say little about this one: delete results/calibration "
+            f"and run {_CALIBRATE} here"
         )
     if times.library and _built() not in (None, times.library):
         found.append(
             "the native library is another build than the calibrated one; its times may differ: "
-            "run 'snakemake predictor'"
+            f"run {_CALIBRATE}"
         )
     return found
 

@@ -108,9 +108,9 @@ def test_trained_networks_change_what_is_best(tmp_path):
     assert content["capacity"]["exponent"] == 0
     assert "9 trained networks" in content["capacity"]["why"]
     learnt = pd.read_csv(tmp_path / "ranked-200ns.csv")
-    # Zeros are free now: the largest pruned first layer holds most.
-    assert learnt["sparsity"].iloc[0] == 0.98
-    assert learnt["parameters"].iloc[0] > plain["parameters"].iloc[0]
+    # Zeros are free now: large pruned first layers hold most.
+    assert (learnt["sparsity"].head(3) == 0.98).all()
+    assert learnt["parameters"].head(3).sum() > plain["parameters"].head(3).sum()
     assert plain["vali_ndcg"].isna().all() and learnt["vali_ndcg"].between(0.3, 0.4).all()
 
 

@@ -53,7 +53,10 @@ def test_another_machines_calibration_is_used_and_said_so(tmp_path, capsys):
     said = capsys.readouterr()
     assert "total" in said.out
     assert "warning: the calibration is another machine's, 0badcafe" in said.err
-    assert f"this one is {fingerprint()['id']}" in said.err and "'snakemake predictor'" in said.err
+    assert (
+        f"this one is {fingerprint()['id']}" in said.err
+        and "results/predictor/native.json" in said.err
+    )
 
 
 def test_another_build_of_the_library_is_said_so(tmp_path, capsys, monkeypatch):
@@ -117,7 +120,7 @@ def test_what_argparse_refuses_has_the_same_status(calibration, more):
 
 def test_without_a_calibration_it_says_what_to_run(tmp_path, capsys):
     assert predict(tmp_path / "none.json") == 2
-    assert "run 'snakemake predictor'" in capsys.readouterr().err
+    assert "run 'snakemake results/predictor/native.json'" in capsys.readouterr().err
 
 
 def test_another_file_is_no_calibration(tmp_path, capsys):
