@@ -40,8 +40,23 @@ def pretend(folder: Path, *arguments: str) -> None:
 
 @pytest.fixture
 def calibrated(tmp_path: Path) -> Path:
-    write_calibration(tmp_path / "results/predictor/native.json")
-    return tmp_path
+    return calibrate(tmp_path)
+
+
+def calibrate(folder: Path, machine: str | None = None) -> Path:
+    """A calibration, and empty files of all that it was made from, which plans look at too."""
+    results = folder / "results"
+    files = [
+        results / "native/libdistilrank.so",
+        *(results / f"calibration/native.{suffix}" for suffix in ("csv", "json")),
+        write_calibration(results / "predictor/native.json", machine),
+    ]
+    now = time.time()
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (now, now))
+    return folder
 
 
 def test_designs_are_listed_from_the_calibration_alone(calibrated: Path) -> None:
@@ -114,7 +129,7 @@ def test_an_unknown_student_is_named(calibrated: Path, student: str, said: str) 
 
 
 def test_another_machines_calibration_stops_the_job_with_a_sentence(tmp_path: Path) -> None:
-    write_calibration(tmp_path / "results/predictor/native.json", machine="0badcafe")
+    calibrate(tmp_path, machine="0badcafe")
     failed = snakemake(tmp_path, "design")
     assert failed.returncode != 0
     assert "was calibrated on machine 0badcafe" in failed.stdout + failed.stderr
