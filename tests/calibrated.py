@@ -6,6 +6,7 @@ from typing import Any
 
 from distilrank.files import write_json
 from distilrank.machine import fingerprint
+from distilrank.forest_times import ForestModel
 from distilrank.native_fit import CALL, NativeModel
 from distilrank.native_net import PER_WORD, Geometry
 from distilrank.planned import FORMAT
@@ -31,6 +32,7 @@ def write_calibration(
         "machine": host | {"id": machine or host["id"]},
         "library": library or {},
         "model": model.as_json(),
+        "forests": ForestModel(geometry, {}).as_json(),
         "residual": {"kept": False},
         "intervals": {precision: dict.fromkeys(_CLASSES, (0.95, 1.05)) for precision in PER_WORD},
     }
