@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from distilrank.files import write_json
-from distilrank.machine import fingerprint
 from distilrank.forest_times import ForestModel
+from distilrank.machine import fingerprint
 from distilrank.native_fit import CALL, NativeModel
 from distilrank.native_net import PER_WORD, Geometry
 from distilrank.planned import FORMAT
