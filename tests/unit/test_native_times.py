@@ -16,6 +16,7 @@ from distilrank.calibration import (
     samples_of,
     wide_points,
 )
+from distilrank.forest_times import ForestModel
 from distilrank.native_bench import Bench
 from distilrank.native_errors import cross_validated, intervals, layer_lines, network_lines
 from distilrank.native_fit import CALL, NativeModel, call_counts, fit_native, worst_networks
@@ -86,6 +87,7 @@ def times(model, tmp_path):
     content = {
         "format": FORMAT, "machine": {"id": "here", "cpu": "some"},
         "library": {"abi": 4, "sha256": "ab"}, "model": model.as_json(),
+        "forests": ForestModel(AVX512, {}).as_json(),
         "residual": {"kept": False},
         "intervals": {name: dict.fromkeys(("1-2", "3-63", "64 and more"), (0.9, 1.2))
                       for name in PER_WORD},
