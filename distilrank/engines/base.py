@@ -145,6 +145,18 @@ def check_rows(rows: np.ndarray, n_features: int, batch: int) -> None:
         raise ValueError(f"{len(rows)} rows given to an engine loaded for {batch}")
 
 
+def padded_rows(rows: np.ndarray, n_features: int, batch: int) -> np.ndarray:
+    """``rows`` with zeros behind them, (batch, features): for engines made for one size of call.
+
+    Raises:
+        ValueError: as `check_rows`.
+    """
+    check_rows(rows, n_features, batch)
+    padded = np.zeros((batch, n_features), dtype=np.float32)
+    padded[: len(rows)] = rows
+    return padded
+
+
 def scaler_described(student: Student) -> dict[str, str]:
     """What a network engine's ``describe`` says of what happens before the first layer."""
     described = {"scaler": "folded into the first layer"}

@@ -11,6 +11,7 @@ import math
 import shutil
 import subprocess
 import tempfile
+from abc import abstractmethod
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -57,9 +58,9 @@ class _CompiledEngine(Engine):
                 type(self)._latest = cached = (model, self._compiled(text, len(model.trees)))
         return cached[1]
 
+    @abstractmethod
     def _compiled(self, text: Path, trees: int) -> Any:
         """Compile the model in the file ``text``; what is left of it is in memory."""
-        raise NotImplementedError
 
 
 def _model_text(forest: Forest) -> str:

@@ -10,8 +10,8 @@ from distilrank.engines.base import (
     Engine,
     Kernel,
     Model,
-    check_rows,
     limit_threads,
+    padded_rows,
     scaler_described,
 )
 from distilrank.letor import MISSING
@@ -61,7 +61,7 @@ class LayeredEngine(Engine):
 
     def score(self, rows: np.ndarray) -> np.ndarray:
         if len(rows) != self._batch:
-            return self._partial(rows)
+            return self.score(padded_rows(rows, self._features, self._batch))[: len(rows)]
         if self._fill is not None:
             rows = np.where(rows == MISSING, self._fill, rows)
         if self._columns is None:
@@ -73,13 +73,6 @@ class LayeredEngine(Engine):
         for kernel in self._kernels:
             x = kernel.apply(x)
         return x[0]
-
-    def _partial(self, rows: np.ndarray) -> np.ndarray:
-        """Fewer rows than the engine was loaded for: padded with zeros, never timed."""
-        check_rows(rows, self._features, self._batch)
-        padded = np.zeros((self._batch, self._features), dtype=np.float32)
-        padded[: len(rows)] = rows
-        return self.score(padded)[: len(rows)]
 
     def describe(self) -> dict[str, Any]:
         described = self._kernels[0].describe() | self._kernels[-1].describe()

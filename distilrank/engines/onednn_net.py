@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from distilrank.engines.base import Engine, Model, check_rows, limit_threads, scaler_described
+from distilrank.engines.base import Engine, Model, limit_threads, padded_rows, scaler_described
 from distilrank.engines.bf16 import MEAN_TAKEN_OFF, folded_for_bf16
 from distilrank.engines.onednn import BF16, F32, Placed, Session, described, unavailable
 from distilrank.letor import MISSING
@@ -88,7 +88,7 @@ class OneDnnEngine(Engine):
 
     def score(self, rows: np.ndarray) -> np.ndarray:
         if len(rows) != self._batch:
-            return self._partial(rows)
+            return self.score(padded_rows(rows, self._features, self._batch))[: len(rows)]
         if self._fill is not None:
             np.equal(rows, MISSING, out=self._absent)
             np.copyto(self._rows, rows)
@@ -101,13 +101,6 @@ class OneDnnEngine(Engine):
             if call():
                 raise RuntimeError("oneDNN could not execute a layer")
         return self._out[:, 0]
-
-    def _partial(self, rows: np.ndarray) -> np.ndarray:
-        """Fewer rows than the engine was loaded for: padded with zeros, never timed."""
-        check_rows(rows, self._features, self._batch)
-        padded = np.zeros((self._batch, self._features), dtype=np.float32)
-        padded[: len(rows)] = rows
-        return self.score(padded)[: len(rows)]
 
     def describe(self) -> dict[str, Any]:
         return self._described | {"onednn_kernels": self._implementations}

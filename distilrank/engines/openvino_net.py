@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from distilrank.engines.base import Engine, Model, check_rows, missing, scaler_described
+from distilrank.engines.base import Engine, Model, missing, padded_rows, scaler_described
 from distilrank.engines.bf16 import MEAN_TAKEN_OFF, folded_for_bf16
 from distilrank.letor import MISSING
 from distilrank.student import Student
@@ -56,10 +56,7 @@ class OpenVinoEngine(Engine):
 
     def score(self, rows: np.ndarray) -> np.ndarray:
         if len(rows) != self._batch:
-            check_rows(rows, self._features, self._batch)
-            padded = np.zeros((self._batch, self._features), dtype=np.float32)
-            padded[: len(rows)] = rows
-            return self.score(padded)[: len(rows)]
+            return self.score(padded_rows(rows, self._features, self._batch))[: len(rows)]
         if not rows.flags.writeable:
             rows = rows.copy()  # OpenVINO shares no read-only memory
         # Sharing the caller's memory saves a copy and the wrapper's checks.
