@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from distilrank.student import Student
-from distilrank.sweep import FIT, VALIDATE
+from distilrank.sweep import FIT, MOST_SKEW, VALIDATE, between, evenly_spread, skewed_mask
 
-_MOST_SKEW = 1.5
 # So many of the networks have a dense first layer; and of all hidden layers behind it, sparse ones.
 _DENSE_FIRST, _SPARSE_LATER = 0.35, 0.15
 # Near a badly predicted network: each number within this factor.
@@ -54,13 +54,8 @@ def design(settings: Mapping[str, Any]) -> list[Blueprint]:
     Args:
         settings: the config's ``calibration`` section.
     """
-    from scipy.stats import qmc
-
     count, seed = settings["networks"], settings["seed"]
-    deepest = settings["hidden_layers"][1]
-    sobol = qmc.Sobol(6 + 3 * deepest, rng=np.random.default_rng(seed))
-    # Sobol's points are balanced in powers of two: draw the next one up and keep the first.
-    unit = sobol.random(2 ** max(1, int(count - 1).bit_length()))[:count]
+    unit = evenly_spread(count, 6 + 3 * settings["hidden_layers"][1], seed)
     generator = np.random.default_rng([seed, count])
     held_out = set(generator.permutation(count)[: round(settings["validate_share"] * count)])
     return [
@@ -85,18 +80,12 @@ def _blueprint(unit: np.ndarray, settings: Mapping[str, Any], part: str, seed: i
             1,
         ),
         sparsities=(*(s if is_so else 0.0 for s, is_so in zip(shares, sparse, strict=True)), 0.0),
-        skew=_MOST_SKEW * skew,
+        skew=MOST_SKEW * skew,
         bias=bias - 0.3,
         batch=round(between(settings["own_batches"], batch)),
         part=part,
         seed=seed,
     )
-
-
-def between(limits: Sequence[float], position: float) -> float:
-    """The point at ``position`` (0 to 1) between two limits, on a logarithmic scale."""
-    low, high = np.log(limits)
-    return float(np.exp(low + (high - low) * position))
 
 
 def near(blueprint: Blueprint, seed: int) -> Blueprint:
@@ -128,27 +117,13 @@ def make_network(blueprint: Blueprint) -> Student:
         weight = generator.standard_normal((outputs, inputs), dtype=np.float32)
         if sparsity:
             skew = blueprint.skew / 2, blueprint.skew
-            weight[~_mask(weight, sparsity, skew, generator)] = 0
+            weight[~skewed_mask(weight, sparsity, skew, generator)] = 0
         read = np.maximum((weight != 0).sum(axis=1, keepdims=True), 1)
         weights.append(weight * np.sqrt(2 / read).astype(np.float32))
         noise = 0.3 * generator.standard_normal(outputs)
         biases.append((blueprint.bias + noise).astype(np.float32))
     features = blueprint.widths[0]
     return Student(tuple(weights), tuple(biases), np.zeros(features), np.ones(features))
-
-
-def _mask(
-    weight: np.ndarray, sparsity: float, skew: tuple[float, float], generator: np.random.Generator
-) -> np.ndarray:
-    """Which weights stay by magnitude, at least one; ``skew`` is of the rows and the columns."""
-    outputs, inputs = weight.shape
-    rows = np.exp(skew[0] * generator.standard_normal((outputs, 1)))
-    columns = np.exp(skew[1] * generator.standard_normal((1, inputs)))
-    importance = np.abs(weight) * rows * columns
-    kept = max(1, round((1 - sparsity) * weight.size))
-    mask = np.zeros(weight.size, bool)
-    mask[np.argpartition(importance.ravel(), weight.size - kept)[weight.size - kept :]] = True
-    return mask.reshape(weight.shape)
 
 
 def planned_masks(widths: Sequence[int], sparsity: float) -> list[np.ndarray]:
@@ -160,10 +135,18 @@ def planned_masks(widths: Sequence[int], sparsity: float) -> list[np.ndarray]:
     """
     masks = [np.ones((outputs, inputs), bool) for inputs, outputs in pairwise(widths)]
     if sparsity:
-        generator = np.random.default_rng(0)
-        weight = generator.standard_normal(masks[0].shape, dtype=np.float32)
-        masks[0] = _mask(weight, sparsity, _TRAINED_SKEW, generator)
+        masks[0] = _planned_first(*masks[0].shape, sparsity)
     return masks
+
+
+@lru_cache(maxsize=4096)
+def _planned_first(outputs: int, inputs: int, sparsity: float) -> np.ndarray:
+    """One mask serves every network of such a first layer; nobody may write to it."""
+    generator = np.random.default_rng(0)
+    weight = generator.standard_normal((outputs, inputs), dtype=np.float32)
+    mask = skewed_mask(weight, sparsity, _TRAINED_SKEW, generator)
+    mask.flags.writeable = False
+    return mask
 
 
 # How unequal the neurons and the features of trained students are: with these as many of them

@@ -15,7 +15,7 @@ from distilrank.forest import Forest, Tree
 from distilrank.native_net import Geometry
 from distilrank.predictor import Cost, non_negative
 from distilrank.steps import beyond
-from distilrank.sweep import FIT, VALIDATE
+from distilrank.sweep import FIT, VALIDATE, between, evenly_spread
 
 _WALKS, _TOGETHER, _WORD, _WORDS = 7, 16, 64, 8
 _THRESHOLDS = 255  # of one search
@@ -217,18 +217,14 @@ def forest_design(settings: Mapping[str, Any]) -> list[tuple[str, Forest]]:
     Args:
         settings: the config's ``calibration`` section.
     """
-    from scipy.stats import qmc
-
     count, seed = settings["forests"], settings["seed"]
-    unit = qmc.Sobol(4, rng=np.random.default_rng(seed)).random(
-        2 ** max(1, int(count - 1).bit_length())
-    )[:count]
+    unit = evenly_spread(count, 4, seed)
     held_out = set(range(0, count, 4))  # Sobol's points are spread evenly: so are these
     made = []
     for index, (first, second, third, fourth) in enumerate(unit):
         trees, leaves, values = (
-            round(low * (high / low) ** position)
-            for (low, high), position in zip(
+            round(between(limits, position))
+            for limits, position in zip(
                 (settings["trees"], settings["leaves"], (8, 250)),
                 (first, second, third),
                 strict=True,

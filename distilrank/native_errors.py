@@ -7,13 +7,12 @@ import numpy as np
 
 from distilrank.calibration import Sample
 from distilrank.forest_times import ForestSample
-from distilrank.native_fit import batch_class, fit_native, step_times
+from distilrank.native_fit import BATCH_CLASSES, batch_class, fit_native, step_times
 from distilrank.native_net import BLOCK, Geometry, pieces
 from distilrank.planned import NativeTimes
 from distilrank.steps import steps
 
 FOLDS = 5
-BATCH_CLASSES = ("1-2", "3-63", "64 and more")
 
 
 def cross_validated(

@@ -18,6 +18,7 @@ from distilrank.steps import cost, steps
 CALL = "call"
 # A step's error counts relative to its own time, but for steps below this share of the whole.
 _SMALL = 0.03
+BATCH_CLASSES = ("1-2", "3-63", "64 and more")
 Costs = Mapping[str, Mapping[str, float]]
 
 
@@ -80,7 +81,7 @@ class NativeModel:
 
 def batch_class(batch: int) -> str:
     """Batches that err alike: one or two documents, less than a block, blocks."""
-    return "1-2" if batch <= 2 else "3-63" if batch < 64 else "64 and more"
+    return BATCH_CLASSES[0 if batch <= 2 else 1 if batch < 64 else 2]
 
 
 def call_counts(net: NativeNet, batch: int, geometry: Geometry) -> dict[str, float]:

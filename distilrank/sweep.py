@@ -20,7 +20,7 @@ KERNELS: dict[str, dict[str, type[Kernel]]] = {
 }
 # One dense layer in so many is an output layer: a design over widths alone would hold none.
 _OUTPUT_LAYER_EVERY = 6
-_MOST_SKEW = 1.5
+MOST_SKEW = 1.5
 _CALLS_AT_LEAST = 3
 # Rows to score come from memory: fetching and transposing walk through more than a second-level
 # cache holds.
@@ -61,25 +61,21 @@ def design(kind: str, settings: Mapping[str, Any]) -> list[Point]:
         kind: ``dense`` or ``sparse``.
         settings: the config's ``kernels`` section.
     """
-    from scipy.stats import qmc
-
     count = settings[f"{kind}_points"]
-    sobol = qmc.Sobol(4, rng=np.random.default_rng(settings["seed"]))
-    # Sobol's points are balanced in powers of two: draw the next one up and keep the first.
-    unit = sobol.random(2 ** max(1, int(count - 1).bit_length()))[:count]
+    unit = evenly_spread(count, 4, settings["seed"])
     held_out = _held_out(count, settings["validate_share"], settings["seed"])
     points = []
     for index, (first, second, third, fourth) in enumerate(unit):
-        outputs = round(_between(settings["outputs"], first))
+        outputs = round(between(settings["outputs"], first))
         if kind == DENSE and index % _OUTPUT_LAYER_EVERY == 0:
             outputs = 1
         low, high = settings["sparsities"]
         points.append(
             Point(
                 outputs=outputs,
-                inputs=round(_between(settings["inputs"], second)),
-                sparsity=1 - float(_between((1 - high, 1 - low), third)) if kind == SPARSE else 0,
-                skew=_MOST_SKEW * float(fourth) if kind == SPARSE else 0,
+                inputs=round(between(settings["inputs"], second)),
+                sparsity=1 - float(between((1 - high, 1 - low), third)) if kind == SPARSE else 0,
+                skew=MOST_SKEW * float(fourth) if kind == SPARSE else 0,
                 part=VALIDATE if index in held_out else FIT,
                 seed=settings["seed"] * 100_000 + index,
             )
@@ -87,12 +83,21 @@ def design(kind: str, settings: Mapping[str, Any]) -> list[Point]:
     return points
 
 
+def evenly_spread(count: int, dimensions: int, seed: int) -> np.ndarray:
+    """(count, dimensions) points of the unit cube: a scrambled Sobol sequence's first ones."""
+    from scipy.stats import qmc
+
+    sobol = qmc.Sobol(dimensions, rng=np.random.default_rng(seed))
+    # Sobol's points are balanced in powers of two: draw the next one up and keep the first.
+    return sobol.random(2 ** max(1, int(count - 1).bit_length()))[:count]
+
+
 def _held_out(count: int, share: float, seed: int) -> set[int]:
     generator = np.random.default_rng([seed, count])
     return set(generator.choice(count, size=round(share * count), replace=False).tolist())
 
 
-def _between(limits: Sequence[float], position: float) -> float:
+def between(limits: Sequence[float], position: float) -> float:
     """The point at ``position`` (0 to 1) between two limits, on a logarithmic scale."""
     low, high = np.log(limits)
     return float(np.exp(low + (high - low) * position))
@@ -108,13 +113,22 @@ def make_weight(point: Point) -> np.ndarray:
     weight = generator.standard_normal((point.outputs, point.inputs), dtype=np.float32)
     if point.sparsity == 0:
         return weight
-    rows = np.exp(point.skew * generator.standard_normal((point.outputs, 1)))
-    columns = np.exp(point.skew * generator.standard_normal((1, point.inputs)))
-    importance = (np.abs(weight) * rows * columns).ravel()
-    kept = max(1, round((1 - point.sparsity) * weight.size))
-    pruned = np.argpartition(importance, weight.size - kept)[: weight.size - kept]
-    weight.ravel()[pruned] = 0
+    weight[~skewed_mask(weight, point.sparsity, (point.skew, point.skew), generator)] = 0
     return weight
+
+
+def skewed_mask(
+    weight: np.ndarray, sparsity: float, skew: tuple[float, float], generator: np.random.Generator
+) -> np.ndarray:
+    """Which weights stay by magnitude, at least one; ``skew`` is of the rows and the columns."""
+    outputs, inputs = weight.shape
+    rows = np.exp(skew[0] * generator.standard_normal((outputs, 1)))
+    columns = np.exp(skew[1] * generator.standard_normal((1, inputs)))
+    importance = np.abs(weight) * rows * columns
+    kept = max(1, round((1 - sparsity) * weight.size))
+    mask = np.zeros(weight.size, bool)
+    mask[np.argpartition(importance.ravel(), weight.size - kept)[weight.size - kept :]] = True
+    return mask.reshape(weight.shape)
 
 
 def layer_facts(weight: np.ndarray) -> dict[str, Any]:

@@ -32,19 +32,28 @@ def predictor_table(path: str | os.PathLike) -> pd.DataFrame:
         raise ValueError(f"{path} holds no predictions; delete it and run the predictor again")
     with_recipe = recipes_differ(Key.of(line["model"]) for line in students)
     lines = [
-        {
-            "set": LAYERS,
-            "kind": line["kind"],
-            "engine": line["kernel"],
-            "dataset": "",
-            "name": f"{line['inputs']} to {line['outputs']}, {sparsity_name(line['sparsity'])}",
-            "batch": line["batch"],
-            **{time: line[time] / line["batch"] for time in ("predicted", "measured")},
-        }
+        _prediction(
+            LAYERS,
+            line["kernel"],
+            f"{line['inputs']} to {line['outputs']}, {sparsity_name(line['sparsity'])}",
+            line,
+        )
         for line in layers
     ]
-    lines += [_native_layer(line) for line in native.get("layers", []) if _is_seen(line)]
-    lines += [_native_network(line) for line in native.get("networks", [])]
+    lines += [
+        _prediction(
+            LAYERS,
+            line["engine"],
+            f"{line['inputs']} words to {line['outputs']}, {line['nonzeros']} weights",
+            line,
+        )
+        for line in native.get("layers", [])
+        if _is_seen(line)
+    ]
+    lines += [
+        _prediction(NETWORKS, line["engine"], line["name"], line)
+        for line in native.get("networks", [])
+    ]
     for line in students:
         key = Key.of(line["model"])
         lines.append(
@@ -68,25 +77,14 @@ def _is_seen(line: Mapping[str, Any]) -> bool:
     return line["kind"] in ("dense", "sparse") and line["share"] >= _TRIFLE
 
 
-def _native_layer(line: Mapping[str, Any]) -> dict[str, Any]:
+def _prediction(of: str, engine: str, name: str, line: Mapping[str, Any]) -> dict[str, Any]:
+    """What was never fitted, as the table has it; ``line`` is in microseconds a call."""
     return {
-        "set": LAYERS,
+        "set": of,
         "kind": line["kind"],
-        "engine": line["engine"],
+        "engine": engine,
         "dataset": "",
-        "name": f"{line['inputs']} words to {line['outputs']}, {line['nonzeros']} weights",
-        "batch": line["batch"],
-        **{time: line[time] / line["batch"] for time in ("predicted", "measured")},
-    }
-
-
-def _native_network(line: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "set": NETWORKS,
-        "kind": line["kind"],
-        "engine": line["engine"],
-        "dataset": "",
-        "name": line["name"],
+        "name": name,
         "batch": line["batch"],
         **{time: line[time] / line["batch"] for time in ("predicted", "measured")},
     }

@@ -7,11 +7,11 @@ from typing import Any
 from distilrank.files import write_json
 from distilrank.forest_times import ForestModel
 from distilrank.machine import fingerprint
-from distilrank.native_fit import CALL, NativeModel
+from distilrank.native_fit import BATCH_CLASSES, CALL, NativeModel
 from distilrank.native_net import PER_WORD, Geometry
 from distilrank.planned import FORMAT
 
-_CLASSES = ("1-2", "3-63", "64 and more", "any")
+_CLASSES = (*BATCH_CLASSES, "any")
 # Microseconds; in low precision a product is a product of words of two or four numbers.
 _COSTS = {"block.product": 2.7e-4, "block.output": 1e-3, "few.product": 5e-4, "one.gather": 4e-3}
 
