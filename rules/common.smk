@@ -32,6 +32,8 @@ DESIGN = "results/design/{machine}/{dataset}"
 NATIVE = "results/native/libdistilrank.so"
 # The parser alone: data must not be read anew whenever a scorer's code changes.
 PARSER = "results/native/libdistilrank-letor.so"
+# Forests alone: students must not be trained anew whenever a network kernel changes.
+TEACHER_LIBRARY = "results/native/libdistilrank-forest.so"
 NATIVE_SOURCES = native_files()
 
 
