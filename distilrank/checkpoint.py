@@ -4,15 +4,17 @@ A safetensors file, safe to open. It is bound to its run by a digest of everythi
 the training: with another one, or damaged, it is not used, and the log says so.
 """
 
+import hashlib
 import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -119,6 +121,15 @@ class Checkpoint:
             if (found := facts["identity"].get(name)) != wanted:
                 raise ValueError(f"its {name} is {found!r}, this training's is {wanted!r}")
         return facts
+
+
+def digest(arrays: Iterable[np.ndarray]) -> str:
+    """The sha256 of arrays' types, shapes and contents."""
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(f"{array.dtype} {array.shape}".encode())
+        total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()
 
 
 def _restore(net: Net, optimiser: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:

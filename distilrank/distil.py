@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from distilrank.checkpoint import Checkpoint, Progress
+from distilrank.checkpoint import Checkpoint, Progress, digest
 from distilrank.feed import Feed, ForestTeacher, Score
 from distilrank.files import replacing
 from distilrank.letor import Dataset
@@ -85,6 +86,10 @@ class Lesson:
     midpoints: Midpoints
     teacher: Score
 
+    @property
+    def splits(self) -> dict[str, Dataset]:
+        return {"train": self.train, "vali": self.vali}
+
     def feed(self, student: Student, schedule: Schedule, seed: int) -> Feed:
         """The batches that ``student`` is trained on."""
         return Feed(
@@ -125,6 +130,26 @@ def open_lesson(
             f"{train_split.n_features}"
         )
     return Lesson(train_split, vali, targets, midpoints, forest)
+
+
+def checkpoint_beside(
+    model: str | os.PathLike, start: Student, lesson: Lesson, settings: Mapping[str, Any]
+) -> Checkpoint:
+    """The checkpoint of the training of ``start`` whose result will be the file ``model``.
+
+    Args:
+        settings: the recipe's section, and whatever else decides the training; plain JSON.
+    """
+    arrays = [*start.weights, *start.biases, start.mean, start.scale, lesson.targets]
+    known = [lesson.midpoints.values, lesson.midpoints.offsets, lesson.vali.labels]
+    splits = {name: dict(split.meta) for name, split in lesson.splits.items()}
+    identity = {
+        "architecture": start.architecture,
+        "settings": dict(settings),
+        "splits": splits,
+        "digest": digest([*arrays, *known]),
+    }
+    return Checkpoint(Path(model).with_suffix(".checkpoint"), identity)
 
 
 def write_history(path: str | os.PathLike, records: Sequence[Mapping[str, float]]) -> None:

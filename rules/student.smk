@@ -5,6 +5,7 @@ rule distil_student:
         model=f"results/teachers/{TEACHER}/model.txt",
         targets=f"results/teachers/{TEACHER}/scores-train.npy",
         midpoints=f"results/teachers/{TEACHER}/midpoints.safetensors",
+        native=TEACHER_LIBRARY,
         design=design_first,
         library=library("distil_student"),
     output:
@@ -46,6 +47,7 @@ rule prune_student:
         model=f"results/teachers/{TEACHER}/model.txt",
         targets=f"results/teachers/{TEACHER}/scores-train.npy",
         midpoints=f"results/teachers/{TEACHER}/midpoints.safetensors",
+        native=TEACHER_LIBRARY,
         library=library("prune_student"),
     output:
         model=f"results/students/{RUN}/sp{{sparsity}}.safetensors",
