@@ -118,6 +118,33 @@ def _with_spread(row: Row) -> str:
     return MISSING if pd.isna(spread) else f"± {fixed(spread, 4)} ({row['seeds']})"
 
 
+def _recipe(row: Row) -> str:
+    return f"{row['recipe']}{' (chosen)' if row['chosen'] else ''}"
+
+
+def _seeds_range(row: Row) -> str:
+    if pd.isna(row["seed_sd"]):
+        return MISSING
+    low, high = (fixed(row[name], 4) for name in ("seed_low", "seed_high"))
+    return f"± {fixed(row['seed_sd'], 4)} ({low} – {high})"
+
+
+def _compared(prefix: str, other: str) -> tuple[Column, ...]:
+    """A difference with its mark, interval and p-value; ``prefix`` of the columns that hold them."""
+
+    def difference(row: Row) -> str:
+        mark = MARKS.get(row[f"{prefix}mark"], "")
+        return f"{fixed(row[f'{prefix}difference'], 4, sign=True)} {mark}".rstrip()
+
+    return (
+        Column(f"Δ {other}", "", difference),
+        Column(
+            "95 % interval", "", lambda row: interval(row[f"{prefix}low"], row[f"{prefix}high"])
+        ),
+        Column("p", "", lambda row: p_text(row[f"{prefix}p_value"])),
+    )
+
+
 TABLES: dict[str, tuple[Column, ...]] = {
     "models": (
         text("name", "Model"),
@@ -155,6 +182,18 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("p", "", lambda row: p_text(row["p_value"])),
         decimal("network_seed_sd", "Seeds' sd"),
         count("queries", "Test queries"),
+    ),
+    "recipes": (
+        text("name", "Network"),
+        Column("Recipe", "", _recipe, numeric=False),
+        decimal("vali_ndcg@10", "nDCG@10, vali"),
+        decimal("ndcg@10", "nDCG@10, test"),
+        Column("Single seeds", "sd (least – most)", _seeds_range),
+        count("seeds", "Seeds"),
+        *_compared("", "to the baseline"),
+        *_compared("teacher_", "to the forest"),
+        number("seconds", "Training", "s"),
+        text("settings", "Where the recipes differ"),
     ),
     "speedup": (
         text("name", "Model"),
