@@ -55,8 +55,12 @@ def check_config(config: Mapping[str, Any]) -> None:
 
 
 def _check_shape(config: Mapping[str, Any], validator: jsonschema.protocols.Validator) -> None:
-    errors = validator.iter_errors(_with_string_keys(config))
-    first = min(errors, key=lambda error: len(list(error.absolute_path)), default=None)
+    def rank(error: jsonschema.ValidationError) -> tuple[int, list[str]]:
+        path = [str(part) for part in error.absolute_path]
+        # By name too: errors of a catalogue come in any order.
+        return len(path), path
+
+    first = min(validator.iter_errors(_with_string_keys(config)), key=rank, default=None)
     if first is not None:
         raise ValueError(_sentence(first))
 

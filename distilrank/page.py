@@ -139,6 +139,7 @@ def _recipes(table: pd.DataFrame) -> dict[str, Any]:
     alone = lines.loc[lines["learn_from"] == "labels", "recipe"]
     return {
         "recipes": _table(lines, "recipes"),
+        "settings": _table(lines.drop_duplicates("recipe"), "settings"),
         "baseline": next(iter(lines["baseline"]), ""),
         "from_labels": list(dict.fromkeys(alone)),
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from distilrank import designed, display, evidence, recipe_table, tables, time_tables
+from distilrank import designed, display, evidence, latex, recipe_table, tables, time_tables
 from distilrank.files import write_json, write_text
 from distilrank.logs import job
 from distilrank.matched import Rules, match_forests
@@ -94,7 +94,7 @@ def make_tables(
         logging.info("table %s: %d rows", name, len(table))
         write_text(folder / f"{name}.csv", table.to_csv(index=False))
     for name, (table, columns) in _printed(made).items():
-        write_text(folder / f"{name}.tex", display.latex(table, columns))
+        write_text(folder / f"{name}.tex", latex.tabular(table, columns))
     settings = {
         "headline_batch": headline_batch,
         "margin": margin,
