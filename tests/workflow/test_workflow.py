@@ -213,7 +213,7 @@ def test_a_grid_is_planned_point_by_point_and_trains_no_dense_network_twice(tmp_
             distil: {epochs: 1, batch: 250, learning_rate: 1.0e-3}
             prune: {layers: [1], epochs: 1, batch: 250, learning_rate: 1.0e-3}
         run:
-          {recipes: [mine], teachers: [lm-small], students: [C], sparsities: [0, 0.9], seeds: [1, 2]}
+          {recipes: [mine], teachers: [lm-small], students: [C], sparsities: [0.9], seeds: [3, 4]}
     """
     plan = snakemake(tmp_path, "-n", "--configfile", written(tmp_path, text))
     assert plan.returncode == 0, plan.stderr[-4000:]
