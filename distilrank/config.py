@@ -49,6 +49,7 @@ def check_config(config: Mapping[str, Any]) -> None:
             _check_generated(name, config["datasets"])
     for name in config["run"]["recipes"]:
         _check_layers(name, config)
+        _check_labels(name, config)
     _check_sparsities("run.sparsities", config["run"]["sparsities"])
     _check_timing(config)
     _check_design(config)
@@ -215,6 +216,17 @@ def _check_generated(name: str, datasets: Mapping[str, Any]) -> None:
             f"config key 'datasets.{name}.folds' is {folds_of(generated)}, expected [1]: a "
             "generated data set has one fold"
         )
+
+
+def _check_labels(recipe: str, config: Mapping[str, Any]) -> None:
+    for section in ("distil", "prune"):
+        settings = config["recipes"][recipe][section]
+        if settings.get("learn_from") == "labels" and settings.get("synthetic_per_real", 0):
+            raise ValueError(
+                f"config key 'recipes.{recipe}.{section}.synthetic_per_real' is "
+                f"{settings['synthetic_per_real']}, expected 0 beside learn_from: labels, since "
+                "synthetic documents have no labels"
+            )
 
 
 def _check_layers(recipe: str, config: Mapping[str, Any]) -> None:

@@ -211,6 +211,10 @@ def folds_of(dataset):
     ]
 
 
+def learns_from_labels(recipe):
+    return config["recipes"].get(recipe, {}).get("distil", {}).get("learn_from") == "labels"
+
+
 def sparsities():
     return [per_mille(sparsity) for sparsity in config["run"]["sparsities"]]
 
@@ -228,6 +232,7 @@ FOLDS = [
 TEACHERS = [
     {**fold, "teacher": teacher} for fold, teacher in product(FOLDS, config["run"]["teachers"])
 ]
+# A network that learns from labels is the same under every teacher: it stands under the first.
 STUDENTS = [
     {**teacher, "student": student, "recipe": recipe, "seed": seed, "sparsity": sparsity}
     for teacher, student, recipe, seed, sparsity in product(
@@ -237,13 +242,18 @@ STUDENTS = [
         config["run"]["seeds"],
         sparsities(),
     )
+    if not learns_from_labels(recipe) or teacher["teacher"] == config["run"]["teachers"][0]
 ]
 
 
 def is_timed(model):
-    """Only a data set's first fold and the first seed are timed: the others cost the same."""
+    """Only a data set's first fold and the first seed are timed: the others cost the same.
+
+    So does a network that learns from labels beside its like that learns from a teacher.
+    """
     first_fold = model["fold"] == folds_of(model["dataset"])[0]
-    return first_fold and model.get("seed", config["run"]["seeds"][0]) == config["run"]["seeds"][0]
+    first_seed = model.get("seed", config["run"]["seeds"][0]) == config["run"]["seeds"][0]
+    return first_fold and first_seed and not learns_from_labels(model.get("recipe"))
 
 
 def one_of(names):
