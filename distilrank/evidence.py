@@ -99,7 +99,8 @@ def checks_table(
     Args:
         models: ``tables.models_table``'s, in the order of ``qualities``.
         min_share: least share of the teacher's nDCG@10 on vali; None = no floor; for networks that
-            learnt from it. Not on test: a check that a run must pass would have people choose by what only judges.
+            learnt from it. Not on test: a check that a run must pass would have people choose by
+            what only judges.
     """
     lines = []
     for (_, model), quality in zip(models.iterrows(), qualities.values(), strict=True):
