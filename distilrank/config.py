@@ -39,7 +39,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         raise ValueError(_sentence(first))
     for catalogue in _CATALOGUES:
         _check_names(f"run.{catalogue}", config["run"][catalogue], config[catalogue])
-    _check_names("run.forests", config["run"].get("forests", []), config["teachers"])
+    _check_names("run.forests", config["run"]["forests"], config["teachers"])
     for name in forests_of(config):
         _check_teacher(name, config["teachers"])
     for name in config["run"]["datasets"]:
@@ -57,8 +57,7 @@ def check_config(config: Mapping[str, Any]) -> None:
 
 def forests_of(config: Mapping[str, Any]) -> list[str]:
     """The run's forests by name: its teachers, then those that teach no student."""
-    run = config["run"]
-    return list(dict.fromkeys([*run["teachers"], *run.get("forests", [])]))
+    return list(dict.fromkeys([*config["run"]["teachers"], *config["run"]["forests"]]))
 
 
 def kind_of_teacher(teacher: Mapping[str, Any]) -> str:

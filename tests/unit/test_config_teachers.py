@@ -178,7 +178,6 @@ def test_forests_that_teach_nobody_are_checked_too():
 def test_a_runs_forests_are_its_teachers_and_then_the_others_each_once():
     run = {"teachers": ["b", "a"], "forests": ["c", "a"]}
     assert forests_of({"run": run}) == ["b", "a", "c"]
-    assert forests_of({"run": {"teachers": ["b"]}}) == ["b"]
 
 
 def test_the_paper_compares_with_forests_that_are_as_good_as_they_can_be():
