@@ -132,11 +132,12 @@ def _against(quality: Quality, forest: Quality, rules: Rules, prefix: str = "") 
         f"{prefix}low": test.interval[0],
         f"{prefix}high": test.interval[1],
         f"{prefix}p_value": test.p_value,
-        f"{prefix}mark": _mark(test.difference, test.p_value),
+        f"{prefix}mark": mark(test.difference, test.p_value),
     }
 
 
-def _mark(difference: float, p_value: float) -> str:
+def mark(difference: float, p_value: float) -> str:
+    """``worse`` or ``better`` where a difference is significant, else nothing."""
     if p_value >= SIGNIFICANT or not difference:
         return ""
     return "worse" if difference < 0 else "better"
@@ -298,7 +299,7 @@ def _loss(quality: Mapping[str, Any]) -> dict[str, Any]:
         "ndcg@10": quality["engine"],
         "low": low,
         "high": high,
-        "mark": _mark(quality["difference"], quality["p_value"]),
+        "mark": mark(quality["difference"], quality["p_value"]),
         **{name: quality[name] for name in (*names, "largest_error", "mean_error")},
     }
 
