@@ -109,6 +109,11 @@ def _marked_ndcg(row: Row) -> str:
     return f"{fixed(row['ndcg@10'], 4)} {MARKS.get(row['mark'], '')}".rstrip()
 
 
+def _marked_best(row: Row) -> str:
+    found = fixed(row["best_difference"], 4, sign=True)
+    return f"{found} {MARKS.get(row['best_mark'], '')}".rstrip()
+
+
 def _readers(row: Row) -> str:
     return f"{whole(row['read_by'])} of {whole(row['pruned'])}" if row["pruned"] else MISSING
 
@@ -156,6 +161,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
         decimal("difference", "Δ nDCG@10", sign=True),
         Column("95 % interval", "", lambda row: interval(row["low"], row["high"])),
         Column("p", "", lambda row: p_text(row["p_value"])),
+        Column("Δ best forest", "", _marked_best),
+        Column("95 % interval", "", lambda row: interval(row["best_low"], row["best_high"])),
+        Column("p", "", lambda row: p_text(row["best_p_value"])),
         decimal("ndcg@1", "nDCG@1"),
         decimal("ndcg@5", "nDCG@5"),
         decimal("map", "MAP"),

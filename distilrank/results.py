@@ -197,6 +197,16 @@ def read_quality(paths: Paths) -> dict[Key, Quality]:
     return dict(sorted(grouped.items()))
 
 
+def best_forests(qualities: Mapping[Key, Quality]) -> dict[str, Key]:
+    """By data set, its forest with the highest mean nDCG@10 on vali; the first of equal ones."""
+    best: dict[str, Key] = {}
+    for key in filter(lambda key: key.is_forest, qualities):
+        rival = best.setdefault(key.dataset, key)
+        if qualities[key].mean("vali") > qualities[rival].mean("vali"):
+            best[key.dataset] = key
+    return best
+
+
 def _fold_and_seed(content: dict[str, Any]) -> tuple[int, int]:
     return content["model"]["fold"], content["model"].get("seed", 0)
 

@@ -57,12 +57,13 @@ def _dataset(
 ) -> dict[str, Any]:
     models = tables["models"].query("dataset == @dataset")
     matched = tables["matched"].query("dataset == @dataset")
-    lines = matched.to_dict("records")
+    lines, best = matched.to_dict("records"), models["best_forest"].iloc[0]
     health = tables["health"].query("dataset == @dataset and flagged")
     flagged = set(health["name"])
     return {
         "key": dataset,
         "title": title,
+        "best_forest": best,
         "folds": str(models["folds"].iloc[0]).replace(" ", ", "),
         "matches": [_match(line, settings["margin"], flagged) for line in lines],
         "power": _power(models, settings["margin"]),

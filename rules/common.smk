@@ -10,6 +10,8 @@ from distilrank.config import (
     design_recipe,
     folder_files,
     folds_of as folds_in,
+    forests_of,
+    kind_of_teacher,
     per_mille,
     suggestion,
 )
@@ -115,6 +117,30 @@ def sample_of(split_name):
         return [file.format(dataset=source, fold=first) for file in split(split_name)]
 
     return files
+
+
+def forests_that_are(*kinds):
+    """A wildcard's pattern: the catalogue's forests of these kinds."""
+    named = [
+        name for name, teacher in config["teachers"].items() if kind_of_teacher(teacher) in kinds
+    ]
+    # Where there is none, a pattern that nothing matches.
+    return "|".join(map(re.escape, named)) or "(?!)"
+
+
+def tuned_settings_of(wildcards):
+    """What was found for a forest, if it is tuned."""
+    tuned = kind_of_teacher(config["teachers"][wildcards.teacher]) == "tuned"
+    return [f"results/teachers/{TEACHER}/tuned.json"] if tuned else []
+
+
+def whole_forest(file):
+    """A file of the forest that a prefix is cut from."""
+    return lambda wildcards: (
+        f"results/teachers/{FOLD}/{{source}}/{file}".format(
+            **wildcards, source=config["teachers"][wildcards.teacher]["prefix_of"]
+        )
+    )
 
 
 def reference_model(wildcards):
@@ -229,9 +255,8 @@ FOLDS = [
     for dataset in config["run"]["datasets"]
     for fold in folds_of(dataset)
 ]
-TEACHERS = [
-    {**fold, "teacher": teacher} for fold, teacher in product(FOLDS, config["run"]["teachers"])
-]
+FORESTS = [{**fold, "teacher": name} for fold, name in product(FOLDS, forests_of(config))]
+TEACHERS = [forest for forest in FORESTS if forest["teacher"] in config["run"]["teachers"]]
 # A network that learns from labels is the same under every teacher: it stands under the first.
 STUDENTS = [
     {**teacher, "student": student, "recipe": recipe, "seed": seed, "sparsity": sparsity}
@@ -269,13 +294,13 @@ def students_where(wanted):
 
 def results_of(kind):
     """The JSON files of one kind (quality, parity, timing), forests first."""
-    chosen = [model for model in TEACHERS + STUDENTS if kind == "quality" or is_timed(model)]
+    chosen = [model for model in FORESTS + STUDENTS if kind == "quality" or is_timed(model)]
     forest = f"results/{kind}/{TEACHER}/teacher.json"
     network = f"results/{kind}/{RUN}/sp{{sparsity}}.json"
     return [(network if "student" in model else forest).format(**model) for model in chosen]
 
 
-TEACHER_MODELS = [f"results/teachers/{TEACHER}/model.txt".format(**model) for model in TEACHERS]
+TEACHER_MODELS = [f"results/teachers/{TEACHER}/model.txt".format(**model) for model in FORESTS]
 DENSE_MODELS = students_where(lambda model: not model["sparsity"])
 PRUNED_MODELS = students_where(lambda model: model["sparsity"])
 # A pruned network's training is told from its dense one's on, selected or not.

@@ -60,6 +60,10 @@ def test_the_summary_says_how_little_43_queries_tell(small):
     (dataset,) = summary["datasets"]
     assert dataset["title"] == "Toy"
     assert [match["forest"] for match in dataset["matches"]] == ["large", "small"]
+    models = pd.read_csv(small[0] / "models.csv")
+    forests = models[models["kind"] == "forest"].set_index("name")
+    assert dataset["best_forest"] == forests["vali_ndcg@10"].idxmax()
+    assert set(models["best_forest"]) == {dataset["best_forest"]}
     assert dataset["power"].startswith("With 43 test queries a difference")
     assert summary["settings"]["margin"] == 0.005
     assert summary["machine"]["id"] == "00000000"

@@ -157,6 +157,10 @@ def test_every_model_and_headline_is_on_the_page(page_path, page):
     for match in summary["datasets"][0]["matches"]:
         assert match["headline"].replace("'", "&#39;") in page
     assert summary["datasets"][0]["power"] in page
+    best = summary["datasets"][0]["best_forest"]
+    assert f"compares with <strong>{best}</strong>, the forest of this data set" in page
+    assert page.count('<p class="forest">') == 2
+    assert page.count(f'<p class="forest">{best} · the best forest on vali</p>') == 1
     assert "absent is not installed: see the README" in page
 
 

@@ -73,6 +73,42 @@ def test_the_models_table():
     assert table["on_front"].tolist() == [True, True]
 
 
+def test_models_are_compared_with_the_best_forest_too():
+    """Which forest is best is decided on vali, where `small` leads; test says the opposite."""
+    teacher, best = forest(), forest("small")
+    models = {
+        Key.of(model): Quality(Key.of(model), [quality(model, vali, test)])
+        for model, vali, test in (
+            (teacher, [0.5, 0.5, 0.6], [0.50, 0.60, 0.62]),
+            (best, [0.6, 0.6, 0.6], [0.45, 0.50, 0.64]),
+            (network("A", 0.95), [0.7, 0.7, 0.7], [0.40, 0.55, 0.61]),
+            (network("A", 0.95, "small"), [0.7, 0.7, 0.7], [0.40, 0.56, 0.61]),
+            (forest(dataset="other"), [0.9, 0.9], [0.9, 0.9]),
+        )
+    }
+    table = tables.models_table(models, {}, RULES).set_index(["dataset", "name"])
+    assert table["best_forest"].to_dict() == {
+        ("toy", "large"): "small",
+        ("toy", "small"): "small",
+        ("toy", "large/A 95 %"): "small",
+        ("toy", "small/A 95 %"): "small",
+        ("other", "large"): "large",
+    }
+    pupil = table.loc[("toy", "large/A 95 %")]
+    assert pupil["best_difference"] == pytest.approx((0.40 + 0.55 + 0.61 - 0.45 - 0.50 - 0.64) / 3)
+    assert pupil["difference"] == pytest.approx((0.40 + 0.55 + 0.61 - 0.50 - 0.60 - 0.62) / 3)
+    assert pupil["best_low"] < pupil["best_difference"] < pupil["best_high"]
+    assert 0 < pupil["best_p_value"] <= 1
+    own = table.loc[("toy", "small/A 95 %")]
+    for name in ("difference", "low", "high", "p_value", "mark"):
+        assert own[f"best_{name}"] == own[name], "its own teacher is the best forest"
+    # Forests that are not the best are compared with it; the best itself with none.
+    assert table.loc[("toy", "large"), "best_difference"] == pytest.approx(0.13 / 3)
+    assert table["best_difference"].isna().tolist() == [
+        name == "small" or dataset == "other" for dataset, name in table.index
+    ]
+
+
 @pytest.mark.parametrize(("level", "mark"), [(0.4, "worse"), (0.6, "better"), (0.5, "")])
 def test_marks_are_given_only_where_the_difference_is_significant(level, mark):
     values = {0.5: [0.5 + 0.01 * query for query in range(20)]}
