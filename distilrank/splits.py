@@ -41,7 +41,7 @@ class Source:
     library: str | os.PathLike | None = None
 
     def write(self, names: Sequence[str], folder: Path, told: Mapping[str, Any]) -> None:
-        """Read files (``names`` of train, vali, test and all) one by one into a split at ``folder``.
+        """Read the files ``names`` (of train, vali, test, all) in turn into a split at ``folder``.
 
         Neither the text nor the features are ever in memory as a whole.
 
