@@ -109,6 +109,11 @@ def _marked_ndcg(row: Row) -> str:
     return f"{fixed(row['ndcg@10'], 4)} {MARKS.get(row['mark'], '')}".rstrip()
 
 
+def _effect(row: Row) -> str:
+    ends = interval(row["effect_low"], row["effect_high"], places=2)
+    return MISSING if ends == MISSING else f"{fixed(row['effect'], 2, sign=True)} {ends}"
+
+
 def _readers(row: Row) -> str:
     return f"{whole(row['read_by'])} of {whole(row['pruned'])}" if row["pruned"] else MISSING
 
@@ -129,6 +134,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         decimal("difference", "Δ nDCG@10", sign=True),
         Column("95 % interval", "", lambda row: interval(row["low"], row["high"])),
         Column("p", "", lambda row: p_text(row["p_value"])),
+        Column("Effect size", "95 % interval", _effect),
         decimal("ndcg@1", "nDCG@1"),
         decimal("ndcg@5", "nDCG@5"),
         decimal("map", "MAP"),
@@ -155,6 +161,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("p", "", lambda row: p_text(row["p_value"])),
         decimal("network_seed_sd", "Seeds' sd"),
         count("queries", "Test queries"),
+        count("needed", "Queries needed"),
     ),
     "speedup": (
         text("name", "Model"),

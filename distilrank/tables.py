@@ -24,7 +24,8 @@ def models_table(
     """One line a model: what it is, its fastest faithful engine, its quality on test.
 
     ``speedup`` is against the model's own forest on that forest's fastest exact engine;
-    ``difference``, ``low``, ``high``, ``p_value`` and ``mark`` compare nDCG@10 on test with it.
+    ``difference``, ``low``, ``high``, ``p_value``, ``mark``, ``effect`` (with its interval) and
+    ``needed`` queries to detect a difference of the margin compare nDCG@10 on test with it.
     """
     lines = []
     with_recipe = recipes_differ(qualities)
@@ -48,6 +49,7 @@ _MODEL_COLUMNS = [
     *("engine", "batch", "us", "us_q1", "us_q3", "speedup"),
     *(*METRICS, "seed_sd", "vali_ndcg@10", "vali_queries", "test_queries"),
     *("difference", "low", "high", "p_value", "mark", "teacher_share"),
+    *("effect", "effect_low", "effect_high", "needed"),
 ]
 
 
@@ -127,6 +129,10 @@ def _against_teacher(quality: Quality, teacher: Quality, rules: Rules) -> dict[s
         "p_value": test.p_value,
         "mark": _mark(test.difference, test.p_value),
         "teacher_share": quality.mean("vali") / teacher.mean("vali"),
+        "effect": test.effect,
+        "effect_low": test.effect_interval[0],
+        "effect_high": test.effect_interval[1],
+        "needed": rules.needed(quality, teacher),
     }
 
 
@@ -181,7 +187,7 @@ def _test_columns(match: Match) -> dict[str, Any]:
         "high": match.test.interval[1],
         "p_value": match.test.p_value,
         "queries": match.test.queries,
-        "needed": match.needed or NAN,
+        "needed": match.needed,
     }
 
 
