@@ -127,7 +127,7 @@ def _against_teacher(quality: Quality, teacher: Quality, rules: Rules) -> dict[s
         "low": test.interval[0],
         "high": test.interval[1],
         "p_value": test.p_value,
-        "mark": _mark(test.difference, test.p_value),
+        "mark": mark(test.difference, test.p_value),
         "teacher_share": quality.mean("vali") / teacher.mean("vali"),
         "effect": test.effect,
         "effect_low": test.effect_interval[0],
@@ -136,7 +136,8 @@ def _against_teacher(quality: Quality, teacher: Quality, rules: Rules) -> dict[s
     }
 
 
-def _mark(difference: float, p_value: float) -> str:
+def mark(difference: float, p_value: float) -> str:
+    """``worse`` or ``better`` where a difference is significant, else nothing."""
     if p_value >= SIGNIFICANT or not difference:
         return ""
     return "worse" if difference < 0 else "better"
@@ -298,7 +299,7 @@ def _loss(quality: Mapping[str, Any]) -> dict[str, Any]:
         "ndcg@10": quality["engine"],
         "low": low,
         "high": high,
-        "mark": _mark(quality["difference"], quality["p_value"]),
+        "mark": mark(quality["difference"], quality["p_value"]),
         **{name: quality[name] for name in (*names, "largest_error", "mean_error")},
     }
 

@@ -1,6 +1,7 @@
 TABLES = [
     "models",
     "matched",
+    "recipes",
     "speedup",
     "precision",
     "engines",
@@ -34,10 +35,7 @@ rule make_tables:
             for fold in FOLDS
             for name in SPLITS
         ],
-        history=with_designs(
-            "history",
-            [path.replace(".safetensors", ".csv") for path in DENSE_MODELS + PRUNED_MODELS],
-        ),
+        history=with_designs("history", HISTORY),
         designs=with_designs("designs", []),
         published=f"{workflow.basedir}/config/published.yaml",
         library=library("make_tables"),
@@ -66,6 +64,7 @@ rule make_tables:
         permutations=config["quality"]["permutations"],
         min_share=config["checks"].get("ndcg_min_share"),
         titles={name: dataset["title"] for name, dataset in config["datasets"].items()},
+        recipes={name: config["recipes"][name] for name in config["run"]["recipes"]},
     message:
         "Gathering what was measured into tables"
     script:

@@ -2,12 +2,19 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
-from distilrank.distil import Schedule, open_lesson, pick_device, train, write_history
+from distilrank.distil import (
+    Schedule,
+    checkpoint_beside,
+    open_lesson,
+    pick_device,
+    train,
+    write_history,
+)
 from distilrank.logs import job
 from distilrank.pruning import check_masked, masks_for
 from distilrank.student import Student
@@ -25,6 +32,7 @@ def prune_student(
     no_relevant: float | None = 1.0,
     threads: int = 1,
     precision: str = "fp32",
+    library: str | Path | None = None,
 ) -> None:
     """Prune ``layers`` (counted from 1) of ``dense``, fine-tune, write ``model`` and ``history``.
 
@@ -33,6 +41,10 @@ def prune_student(
         teacher: the teacher's ``model``, its ``targets`` (scores of train) and ``midpoints``.
         sparsity: the share of zeros of each pruned layer.
         precision: ``int8`` fine-tunes for the int8 scorer and says so in the student's file.
+        library: the native library, which scores synthetic documents.
+
+    A training that is cut off leaves a checkpoint beside ``model``, which the next one goes on
+    from.
 
     Raises:
         ValueError: if a pruned weight came back: nothing is written then.
@@ -42,15 +54,18 @@ def prune_student(
     tuned_for = {} if precision == "fp32" else {"precision": precision}
     student = replace(student, meta=student.meta | {"sparsity": sparsity} | tuned_for)
     masks = masks_for(student, layers, sparsity)
-    lesson = open_lesson(folders, teacher, threads)
+    lesson = open_lesson(folders, teacher, library)
+    settings = asdict(schedule) | {"layers": list(layers), "precision": precision}
+    checkpoint = checkpoint_beside(model, student, lesson, settings | student.meta)
     tuned, records = train(
         student, lesson, schedule, student.meta["seed"], pick_device(), no_relevant, masks,
-        precision,
+        precision, checkpoint=checkpoint,
     )  # fmt: skip
     check_masked(tuned, masks)
     logging.info("share of zeros by layer: %s", [tuned.sparsity(n) for n in range(len(masks))])
     tuned.save(model)
     write_history(history, records)
+    checkpoint.remove()
 
 
 if __name__ == "__main__":
@@ -69,4 +84,5 @@ if __name__ == "__main__":
             no_relevant=snakemake.params.no_relevant,
             threads=snakemake.threads,
             precision=precision,
+            library=snakemake.input.native,
         )
