@@ -12,6 +12,7 @@ import jsonschema
 import yaml
 
 from distilrank.engines import engine_names, make_engine
+from distilrank.folds import folds_of, source_fold
 from distilrank.formats import is_table
 from distilrank.naming import engine_of
 from distilrank.recipes import expand_grids, points_of
@@ -159,7 +160,7 @@ def _check_folds(name: str, dataset: Mapping[str, Any], wanted: list[int]) -> No
     if "all" in dataset["files"] and (len(folds) < 3 or folds != list(range(1, len(folds) + 1))):
         raise ValueError(
             f"config key 'datasets.{name}.folds' is {folds}: files.all is dealt into folds that "
-            "are numbered from 1, three or more, such as [1, 2, 3, 4, 5]"
+            "are numbered from 1, three or more, such as [1, 2, 3, 4, 5], or cv5 for short"
         )
 
 
@@ -186,16 +187,10 @@ def _check_files(name: str, dataset: Mapping[str, Any]) -> None:
         raise ValueError(f"{here} has {len(names)} feature_names and {width} features")
 
 
-def folds_of(dataset: Mapping[str, Any]) -> list[int]:
-    """The folds of a catalogue entry."""
-    return list(dataset.get("folds", [1]))
-
-
 def folder_files(dataset: Mapping[str, Any], fold: int | str) -> list[Path]:
     """The files of a fold that are read of a person's own ``folder``."""
-    folder = Path(dataset["folder"]).expanduser()
-    files = dataset["files"].values()
-    return [folder / file["path"].replace("{fold}", str(fold)) for file in files]
+    folder, number = Path(dataset["folder"]).expanduser(), str(source_fold(dataset, fold))
+    return [folder / file["path"].replace("{fold}", number) for file in dataset["files"].values()]
 
 
 def _check_copy(name: str, dataset: Mapping[str, Any], folds: Iterable[int]) -> None:
@@ -228,7 +223,7 @@ def _check_generated(name: str, datasets: Mapping[str, Any]) -> None:
         )
     if folds_of(generated) != [1]:
         raise ValueError(
-            f"config key 'datasets.{name}.folds' is {folds_of(generated)}, expected [1]: a "
+            f"config key 'datasets.{name}.folds' is {generated['folds']}, expected [1]: a "
             "generated data set has one fold"
         )
 

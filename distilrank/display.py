@@ -114,6 +114,11 @@ def _marked_best(row: Row) -> str:
     return f"{found} {MARKS.get(row['best_mark'], '')}".rstrip()
 
 
+def _effect(row: Row) -> str:
+    ends = interval(row["effect_low"], row["effect_high"], places=2)
+    return MISSING if ends == MISSING else f"{fixed(row['effect'], 2, sign=True)} {ends}"
+
+
 def _readers(row: Row) -> str:
     return f"{whole(row['read_by'])} of {whole(row['pruned'])}" if row["pruned"] else MISSING
 
@@ -164,6 +169,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("Δ best forest", "", _marked_best),
         Column("95 % interval", "", lambda row: interval(row["best_low"], row["best_high"])),
         Column("p", "", lambda row: p_text(row["best_p_value"])),
+        Column("Effect size", "95 % interval", _effect),
         decimal("ndcg@1", "nDCG@1"),
         decimal("ndcg@5", "nDCG@5"),
         decimal("map", "MAP"),
@@ -190,6 +196,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("p", "", lambda row: p_text(row["p_value"])),
         decimal("network_seed_sd", "Seeds' sd"),
         count("queries", "Test queries"),
+        count("needed", "Queries needed"),
     ),
     "recipes": (
         text("name", "Network"),

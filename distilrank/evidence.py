@@ -133,7 +133,8 @@ def _achieved(model: Mapping[str, Any]) -> float:
 def data_table(paths: Paths) -> pd.DataFrame:
     """Documents, queries, labels and share of missing values of each split.
 
-    By the folders of its ``meta.json``; the share is NaN where no value is missing.
+    By the folders of its ``meta.json``; the share is NaN where no value is missing. ``dealt`` is
+    the number of folds that a data set's queries were dealt into, 1 if they were not.
     """
     lines = []
     for path in sorted(map(str, paths)):
@@ -142,7 +143,7 @@ def data_table(paths: Paths) -> pd.DataFrame:
         lines.append(
             named_by_path(path, "data", ("dataset", "fold", "split"))
             | {name: meta[name] for name in ("queries", "documents", "features")}
-            | {"missing": _missing_share(meta)}
+            | {"missing": _missing_share(meta), "dealt": meta.get("dealt", 1)}
             | {"shared": "; ".join(_shared(meta))}
             | {f"label_{grade}": count for grade, count in enumerate(labels)}
         )

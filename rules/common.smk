@@ -9,7 +9,6 @@ from distilrank.config import (
     check_config,
     design_recipe,
     folder_files,
-    folds_of as folds_in,
     forests_of,
     kind_of_teacher,
     per_mille,
@@ -17,6 +16,7 @@ from distilrank.config import (
 )
 from distilrank.dependencies import library_files, native_files
 from distilrank.files import read_json
+from distilrank.folds import folds_of as folds_in
 from distilrank.letor import SPLIT_FILES, SPLITS
 from distilrank.machine import fingerprint
 from distilrank.naming import budget_name

@@ -475,6 +475,17 @@ CASES: list[tuple[str, Change, list[str]]] = [
         ["config key 'datasets.mslr-generated.folds' is [1, 2], expected [1]"],
     ),
     (
+        "generated queries that are dealt",
+        lambda c: (generated(c), c["datasets"]["mslr-generated"].update(folds="cv5")),
+        ["config key 'datasets.mslr-generated.folds' is cv5, expected [1]"],
+    ),
+    (
+        "a fold beyond those that queries are dealt into",
+        lambda c: c["run"].update(datasets=["mslr-sample-cv5"], folds=[6]),
+        ["config key 'run.folds' is [6] and the data set 'mslr-sample-cv5' has none of them",
+         "it has [1, 2, 3, 4, 5]"],
+    ),
+    (
         "no queries to generate",
         lambda c: generated(c)["queries"].update(vali=0),
         ["config key 'datasets.mslr-generated.generate.queries.vali' is wrong",
