@@ -110,7 +110,11 @@ def _marked_ndcg(row: Row) -> str:
 
 
 def _readers(row: Row) -> str:
-    return f"{whole(row['read_by'])} of {whole(row['pruned'])}" if row["pruned"] else MISSING
+    return _part(row["read_by"], row["pruned"]) if row["pruned"] else MISSING
+
+
+def _part(value: float, total: float) -> str:
+    return f"{whole(value)} of {whole(total)}"
 
 
 def _with_spread(row: Row) -> str:
@@ -301,6 +305,33 @@ TABLES: dict[str, tuple[Column, ...]] = {
         count("splits", "Splits of the forests"),
         share("split_share", "Share of all splits"),
         Column("Read by", "pruned networks", _readers),
+    ),
+    "unused": (
+        text("name", "Network"),
+        Column("Not read", "features", lambda row: _part(row["unused"], row["features"])),
+        count("unsplit", "Nor by its forest", "features"),
+        text("unused_features", "Features that need not be computed"),
+    ),
+    "sensitivity": (
+        text("name", "Network"),
+        count("layer", "Layer"),
+        count("weights", "Weights"),
+        share("sparsity", "Zeros"),
+        decimal("ndcg@10", "nDCG@10 on vali"),
+        decimal("error", "Score error", places=3),
+        number("us", "Predicted time", "µs/doc"),
+        share("saved", "Time saved"),
+    ),
+    "allocation": (
+        text("name", "Network"),
+        share("sparsity", "Zeros, first layer alone"),
+        number("us", "Predicted time", "µs/doc"),
+        decimal("error", "Score error", places=3),
+        decimal("ndcg@10", "nDCG@10 on vali"),
+        Column("Zeros, spread", "% by layer", lambda row: row["spread_sparsities"]),
+        number("spread_us", "Predicted time", "µs/doc"),
+        decimal("spread_error", "Score error", places=3),
+        decimal("spread_ndcg@10", "nDCG@10 on vali"),
     ),
     "published": (
         text("what", "Published"),

@@ -28,6 +28,7 @@ from distilrank.synthetic import Midpoints
 from distilrank.teacher import score
 
 Score = Callable[[np.ndarray], np.ndarray]
+MasksAt = Callable[[int, Student], Sequence[np.ndarray | None]]
 HISTORY = ("epoch", "loss", "ndcg_vali", "learning_rate", "seconds")
 SELECTION = "ndcg@10"
 # What the ranges of int8's activations are taken from: largest values settle slowly.
@@ -146,6 +147,8 @@ def train(
     no_relevant: float | None = 1.0,
     masks: Sequence[np.ndarray | None] | None = None,
     precision: str = "fp32",
+    masks_at: MasksAt | None = None,
+    select_from: int = 1,
 ) -> tuple[Student, list[dict[str, float]]]:
     """Train ``student`` on ``lesson`` and keep its best epoch by vali nDCG@10.
 
@@ -157,6 +160,9 @@ def train(
         no_relevant: nDCG of a vali query without a relevant document.
         masks: for each layer a boolean array of the weights that may differ from 0, or None.
         precision: ``fp32``, or ``int8``: train, and choose the epoch, as int8 scores (see `Net`).
+        masks_at: asked before each epoch, counted from 1, with the network as it is: the masks
+            that hold from then on, in place of ``masks``.
+        select_from: the first epoch that may be the best one.
 
     Returns:
         The best student, and one record with the keys of `HISTORY` for each epoch.
@@ -182,6 +188,8 @@ def train(
     for epoch in progress(range(1, schedule.epochs + 1), "training", schedule.epochs):
         start = time.perf_counter()
         rate = optimiser.param_groups[0]["lr"]
+        if masks_at is not None:
+            net.set_masks(masks_at(epoch, net.student()))
         if precision == "int8":
             net.equalise(torch.from_numpy(_some_of(lesson.train, seed)).to(device))
         loss = _epoch(net, optimiser, lesson, schedule, generator, epoch)
@@ -189,7 +197,7 @@ def train(
         ndcg = _validate(net, lesson.vali, no_relevant)
         seconds = time.perf_counter() - start
         history.append(dict(zip(HISTORY, (epoch, loss, ndcg, rate, seconds), strict=True)))
-        if ndcg > best_ndcg:
+        if epoch >= select_from and ndcg > best_ndcg:
             best, best_ndcg = net.student(), ndcg
         logging.info("epoch %d loss %.6f vali %s %.4f (%.2f s)", *_logged(history[-1]))
     return best, history

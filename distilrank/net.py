@@ -62,10 +62,7 @@ class Net(nn.Module):
             self.register_buffer(f"factor{index}", torch.ones(len(bias)))
         fill = None if student.fill is None else torch.tensor(student.fill)
         self.register_buffer("fill", fill)
-        self.masked = [index for index, mask in enumerate(masks) if mask is not None]
-        for index in self.masked:
-            self.register_buffer(f"mask{index}", torch.tensor(masks[index], dtype=torch.float32))
-        self.hold_masks()
+        self.set_masks(masks)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """(documents, features) raw float32 rows to (documents,) float32 scores."""
@@ -115,6 +112,15 @@ class Net(nn.Module):
             largest = hidden.amax(dim=0)
             largest = largest.clamp(min=max(0.1 * float(largest.max()), 1e-3))
             self.get_buffer(f"factor{index}").copy_((LARGEST_ACTIVATION / largest).sqrt())
+
+    def set_masks(self, masks: Sequence[np.ndarray | None]) -> None:
+        """Hold these masks from now on, one for each layer as in `__init__`."""
+        self.masked = [index for index, mask in enumerate(masks) if mask is not None]
+        device = self.mean.device
+        for index in self.masked:
+            mask = torch.tensor(masks[index], dtype=torch.float32, device=device)
+            self.register_buffer(f"mask{index}", mask)
+        self.hold_masks()
 
     def hold_masks(self) -> None:
         """Set the pruned weights back to 0: Adam's momentum would otherwise move them."""

@@ -253,6 +253,10 @@ PRUNED_MODELS = students_where(lambda model: model["sparsity"])
 QUALITY = results_of("quality")
 PARITY = results_of("parity")
 TIMING = results_of("timing")
+# One dense student is enough, as for times.
+SENSITIVITY = sorted(
+    {f"results/sensitivity/{RUN}.json".format(**model) for model in STUDENTS if is_timed(model)}
+)
 REPORT = "results/report/index.html"
 CHECKED = "results/report/checks.json"
 DESIGNS = [

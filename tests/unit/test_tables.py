@@ -172,7 +172,7 @@ def test_a_job_without_its_reference_is_flagged():
 
 def test_checks_of_quality_and_sparsity():
     good, bad = network("A", 0.9), network("C", 0.9)
-    bad["layer_sparsity"][0] = 0.88
+    bad["pruned_from"]["zeros"][0] = round(0.88 * 136 * 200)
     found = qualities((forest(), 0.5), (good, 0.5), (bad, 0.3))
     models = tables.models_table(found, {}, RULES)
     checks = evidence.checks_table(models, found, 0.9).set_index(["name", "check"])["ok"]
