@@ -95,26 +95,38 @@ def layer_points(dense: Student, probe: Probe) -> list[dict[str, Any]]:
 
 
 def allocations(dense: Student, probe: Probe, points: Sequence[dict[str, Any]]) -> list[dict]:
-    """For each level of the first layer alone: what other shares cost no more time and least error.
+    """For each level of the first layer alone: what shares cost no more time and least error.
 
-    The times saved and the errors of layers are taken to add up; what the chosen shares really do
-    is then judged like any other pruned network.
+    Shares are ranked as if the errors of hidden layers added up; the least whose whole network is
+    predicted to take no longer is taken, then judged like any other pruned network. The output
+    layer stays dense: it takes next to no time.
 
     Returns:
         One line a level above 0: its ``sparsity``; what `Probe.judge` says of the first layer
         ``alone`` and of the ``spread`` shares; these are the latter's ``sparsities``.
     """
+    output = len(dense.weights)
     dense_us = next(point["us"] for point in points if not point["sparsity"])
-    front = undominated(points, dense_us)
+    front = undominated([point for point in points if point["layer"] < output], dense_us)
     lines = []
     for point in points:
         if point["layer"] > 1 or not point["sparsity"]:
             continue
-        fits = [shares for us, _, shares in front if us <= point["us"] + 1e-12]
-        shares = fits[-1]
-        alone = {name: point[name] for name in (METRIC, "error", "us")}
-        spread = probe.judge(pruned_at(dense, shares)) | {"sparsities": list(shares)}
-        lines.append({"sparsity": point["sparsity"], "alone": alone, "spread": spread})
+        alone = (point["sparsity"], *[0.0] * (output - 1))
+        ranked = [(*shares, 0.0) for _, error, shares in front if error <= point["error"]]
+        fits = (
+            shares
+            for shares in reversed(ranked)
+            if probe.time(pruned_at(dense, shares)) <= point["us"]
+        )
+        shares = next(fits, alone)
+        lines.append(
+            {
+                "sparsity": point["sparsity"],
+                "alone": {name: point[name] for name in (METRIC, "error", "us")},
+                "spread": probe.judge(pruned_at(dense, shares)) | {"sparsities": list(shares)},
+            }
+        )
     return lines
 
 
