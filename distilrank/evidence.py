@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from distilrank.files import read_json
-from distilrank.pruning import achieved_sparsity
 from distilrank.results import (
     Key,
     Paths,
     Quality,
     Timing,
+    achieved_sparsity,
     named_by_path,
     recipes_differ,
 )

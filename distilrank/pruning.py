@@ -184,22 +184,6 @@ def pruned_from(student: Student, pruning: Pruning) -> dict[str, Any]:
     }
 
 
-def achieved_sparsity(origin: dict[str, Any]) -> float:
-    """The share of zeros that was reached: of the least sparse pruned layer, or of all together.
-
-    Args:
-        origin: as `pruned_from` returns it.
-    """
-    widths = [int(width) for width in origin["architecture"].split("-")]
-    pairs = [
-        (origin["zeros"][layer - 1], widths[layer - 1] * widths[layer])
-        for layer in origin["layers"]
-    ]
-    if origin["scope"] == "layer":
-        return min(zeros / weights for zeros, weights in pairs)
-    return sum(zeros for zeros, _ in pairs) / sum(weights for _, weights in pairs)
-
-
 def check_pruned(student: Student, pruning: Pruning, sparsity: float) -> None:
     """Raise ``ValueError`` if ``student`` has fewer zeros than were asked for."""
     groups = [pruning.layers] if pruning.scope != "layer" else [[n] for n in pruning.layers]

@@ -8,8 +8,9 @@ from tiny import names
 
 from distilrank.distil import HISTORY, Schedule
 from distilrank.letor import Dataset
-from distilrank.pruning import Pruning, achieved_sparsity
+from distilrank.pruning import Pruning
 from distilrank.quantise import quantised_weights
+from distilrank.results import achieved_sparsity
 from distilrank.scaling import fit_zscore
 from distilrank.student import Student
 from scripts.distil_student import distil_student

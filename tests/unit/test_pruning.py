@@ -11,7 +11,6 @@ from tiny import random_student
 
 from distilrank.pruning import (
     Pruning,
-    achieved_sparsity,
     check_pruned,
     importances,
     lamp_scores,
@@ -19,6 +18,7 @@ from distilrank.pruning import (
     masks_for,
     pruned_from,
 )
+from distilrank.results import achieved_sparsity
 
 
 @given(
