@@ -14,6 +14,7 @@ import yaml
 from distilrank.engines import engine_names, make_engine
 from distilrank.formats import is_table
 from distilrank.naming import engine_of
+from distilrank.recipes import expand_grids, points_of
 
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 # JSON schema takes 100.0 for a whole number; Python's range and a folder's name do not.
@@ -23,7 +24,6 @@ _Validator = jsonschema.validators.extend(
         "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
     ),
 )
-_CATALOGUES = ("datasets", "teachers", "students", "recipes")
 
 
 def check_config(config: Mapping[str, Any]) -> None:
@@ -32,13 +32,15 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         ValueError: one sentence with the key, what was found and what would be right.
     """
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    errors = _Validator(schema).iter_errors(_with_string_keys(config))
-    first = min(errors, key=lambda error: len(list(error.absolute_path)), default=None)
-    if first is not None:
-        raise ValueError(_sentence(first))
-    for catalogue in _CATALOGUES:
+    validator = _Validator(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+    _check_shape(config, validator)
+    _check_grids(config, validator)
+    written, config = config["recipes"], expand_grids(config)
+    for catalogue in ("datasets", "teachers", "students"):
         _check_names(f"run.{catalogue}", config["run"][catalogue], config[catalogue])
+    unknown = [name for name in config["run"]["recipes"] if name not in config["recipes"]]
+    # A grid's points are too many to list.
+    _check_names("run.recipes", unknown, written)
     for name in config["run"]["datasets"]:
         _check_folds(name, config["datasets"][name], config["run"]["folds"])
         _check_files(name, config["datasets"][name])
@@ -51,6 +53,30 @@ def check_config(config: Mapping[str, Any]) -> None:
     _check_sparsities("run.sparsities", config["run"]["sparsities"])
     _check_timing(config)
     _check_design(config)
+
+
+def _check_shape(config: Mapping[str, Any], validator: jsonschema.protocols.Validator) -> None:
+    def rank(error: jsonschema.ValidationError) -> tuple[int, list[str]]:
+        path = [str(part) for part in error.absolute_path]
+        # By name too: errors of a catalogue come in any order.
+        return len(path), path
+
+    first = min(validator.iter_errors(_with_string_keys(config)), key=rank, default=None)
+    if first is not None:
+        raise ValueError(_sentence(first))
+
+
+def _check_grids(config: Mapping[str, Any], validator: jsonschema.protocols.Validator) -> None:
+    """Every point of a grid is a recipe like those that are written out."""
+    for name, recipe in config["recipes"].items():
+        if "grid" not in recipe:
+            continue
+        try:
+            _check_shape({**config, "recipes": points_of(name, recipe)}, validator)
+        except ValueError as error:
+            raise ValueError(
+                f"config key 'recipes.{name}.grid' makes a recipe that is refused: {error}"
+            ) from None
 
 
 def per_mille(sparsity: float) -> int:

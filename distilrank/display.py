@@ -1,4 +1,4 @@
-"""How tables look: headings, units, rounding; the same cells in HTML and in LaTeX."""
+"""How tables look: headings, units, rounding; the same cells in HTML and in LaTeX (`latex`)."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -122,6 +122,33 @@ def _with_spread(row: Row) -> str:
     return MISSING if pd.isna(spread) else f"± {fixed(spread, 4)} ({row['seeds']})"
 
 
+def _recipe(row: Row) -> str:
+    return f"{row['recipe']}{' (chosen)' if row['chosen'] else ''}"
+
+
+def _seeds_range(row: Row) -> str:
+    if pd.isna(row["seed_sd"]):
+        return MISSING
+    low, high = (fixed(row[name], 4) for name in ("seed_low", "seed_high"))
+    return f"± {fixed(row['seed_sd'], 4)} ({low} – {high})"
+
+
+def _compared(prefix: str, other: str) -> tuple[Column, ...]:
+    """A difference with its mark, interval and p-value; ``prefix`` is that of their columns."""
+
+    def difference(row: Row) -> str:
+        mark = MARKS.get(row[f"{prefix}mark"], "")
+        return f"{fixed(row[f'{prefix}difference'], 4, sign=True)} {mark}".rstrip()
+
+    return (
+        Column(f"Δ {other}", "", difference),
+        Column(
+            "95 % interval", "", lambda row: interval(row[f"{prefix}low"], row[f"{prefix}high"])
+        ),
+        Column("p", "", lambda row: p_text(row[f"{prefix}p_value"])),
+    )
+
+
 TABLES: dict[str, tuple[Column, ...]] = {
     "models": (
         text("name", "Model"),
@@ -160,6 +187,18 @@ TABLES: dict[str, tuple[Column, ...]] = {
         decimal("network_seed_sd", "Seeds' sd"),
         count("queries", "Test queries"),
     ),
+    "recipes": (
+        text("name", "Network"),
+        Column("Recipe", "", _recipe, numeric=False),
+        decimal("vali_ndcg@10", "nDCG@10, vali"),
+        decimal("ndcg@10", "nDCG@10, test"),
+        Column("Single seeds", "sd (least – most)", _seeds_range),
+        count("seeds", "Seeds"),
+        *_compared("", "to the baseline"),
+        *_compared("teacher_", "to the forest"),
+        number("seconds", "Training", "s"),
+    ),
+    "settings": (text("recipe", "Recipe"), text("settings", "Settings")),
     "speedup": (
         text("name", "Model"),
         text("engine", "Sparse engine"),
@@ -376,48 +415,3 @@ def by_batch(engines: pd.DataFrame) -> tuple[pd.DataFrame, list[int]]:
 def cells(table: pd.DataFrame, columns: Sequence[Column]) -> list[list[str]]:
     """The text of every cell, a list for each row."""
     return [[column.cell(row) for column in columns] for row in table.to_dict("records")]
-
-
-_LATEX = {
-    **{character: rf"\{character}" for character in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"$<$",
-    ">": r"$>$",
-    "×": r"$\times$",
-    "−": r"$-$",
-    "–": "--",
-    "µ": r"$\mu$",
-    "Δ": r"$\Delta$",
-    "τ": r"$\tau$",
-    "±": r"$\pm$",
-    "▼": r"$\downarrow$",
-    "▲": r"$\uparrow$",
-    "…": r"\ldots{}",
-}
-
-
-def escape_latex(value: str) -> str:
-    """``value`` as text LaTeX prints as it stands."""
-    return "".join(_LATEX.get(character, character) for character in value)
-
-
-def latex(table: pd.DataFrame, columns: Sequence[Column]) -> str:
-    """A booktabs ``tabular``; units stand under the headings. Needs ``\\usepackage{booktabs}``."""
-    align = "".join("r" if column.numeric else "l" for column in columns)
-    lines = [
-        "% needs \\usepackage{booktabs}",
-        f"\\begin{{tabular}}{{{align}}}",
-        "\\toprule",
-        _latex_row([column.title for column in columns]),
-    ]
-    if any(column.unit for column in columns):
-        lines.append(_latex_row([column.unit for column in columns]))
-    lines.append("\\midrule")
-    lines += [_latex_row(row) for row in cells(table, columns)]
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
-
-
-def _latex_row(row: Sequence[str]) -> str:
-    return " & ".join(escape_latex(cell) for cell in row) + r" \\"

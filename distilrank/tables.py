@@ -125,12 +125,13 @@ def _against_teacher(quality: Quality, teacher: Quality, rules: Rules) -> dict[s
         "low": test.interval[0],
         "high": test.interval[1],
         "p_value": test.p_value,
-        "mark": _mark(test.difference, test.p_value),
+        "mark": mark(test.difference, test.p_value),
         "teacher_share": quality.mean("vali") / teacher.mean("vali"),
     }
 
 
-def _mark(difference: float, p_value: float) -> str:
+def mark(difference: float, p_value: float) -> str:
+    """``worse`` or ``better`` where a difference is significant, else nothing."""
     if p_value >= SIGNIFICANT or not difference:
         return ""
     return "worse" if difference < 0 else "better"
@@ -292,7 +293,7 @@ def _loss(quality: Mapping[str, Any]) -> dict[str, Any]:
         "ndcg@10": quality["engine"],
         "low": low,
         "high": high,
-        "mark": _mark(quality["difference"], quality["p_value"]),
+        "mark": mark(quality["difference"], quality["p_value"]),
         **{name: quality[name] for name in (*names, "largest_error", "mean_error")},
     }
 

@@ -1,5 +1,6 @@
 """Paths, and look-ups in the config's catalogue; nothing else."""
 
+import re
 from itertools import product
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from distilrank.files import read_json
 from distilrank.letor import SPLIT_FILES, SPLITS
 from distilrank.machine import fingerprint
 from distilrank.naming import budget_name
+from distilrank.recipes import distilled_as, expand_grids
 from snakemake.exceptions import WorkflowError
 
 try:
     check_config(config)
+    config.update(expand_grids(config))
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
@@ -32,6 +35,8 @@ DESIGN = "results/design/{machine}/{dataset}"
 NATIVE = "results/native/libdistilrank.so"
 # The parser alone: data must not be read anew whenever a scorer's code changes.
 PARSER = "results/native/libdistilrank-letor.so"
+# Forests alone: students must not be trained anew whenever a network kernel changes.
+TEACHER_LIBRARY = "results/native/libdistilrank-forest.so"
 NATIVE_SOURCES = native_files()
 
 
@@ -145,6 +150,12 @@ def widths_of(wildcards):
     return known[student]
 
 
+def dense_of_first(wildcards, suffix):
+    """A file of the dense network that a recipe shares: of the first recipe that distils alike."""
+    first = dict(wildcards) | {"recipe": DISTILLED_AS[wildcards.recipe]}
+    return f"results/students/{RUN}/sp0.{suffix}".format(**first)
+
+
 def designed_models(dataset):
     """The designs that are trained, in the form of STUDENTS: of the first teacher alone."""
     run, made = config["run"], read_json(designed(dataset).designs)["designs"]
@@ -204,6 +215,8 @@ def sparsities():
     return [per_mille(sparsity) for sparsity in config["run"]["sparsities"]]
 
 
+# Recipes that distil alike share their dense networks: the first of them is the one that trains.
+DISTILLED_AS = {name: distilled_as(name, config["recipes"]) for name in config["recipes"]}
 # Designs are made for the machine that times are measured on.
 MACHINE = config["design"].get("machine") or fingerprint()["id"]
 BUDGETS = [budget_name(budget) for budget in config["design"]["budget_us"]]
@@ -233,6 +246,11 @@ def is_timed(model):
     return first_fold and model.get("seed", config["run"]["seeds"][0]) == config["run"]["seeds"][0]
 
 
+def one_of(names):
+    """A wildcard's pattern for exactly these names; without any it matches nothing."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 def students_where(wanted):
     """The files of the selection's students for which ``wanted`` is true."""
     path = f"results/students/{RUN}/sp{{sparsity}}.safetensors"
@@ -250,12 +268,24 @@ def results_of(kind):
 TEACHER_MODELS = [f"results/teachers/{TEACHER}/model.txt".format(**model) for model in TEACHERS]
 DENSE_MODELS = students_where(lambda model: not model["sparsity"])
 PRUNED_MODELS = students_where(lambda model: model["sparsity"])
+# A pruned network's training is told from its dense one's on, selected or not.
+HISTORY = list(
+    dict.fromkeys(
+        pattern.format(**model) for model in STUDENTS for pattern in patterns_of("history", model)
+    )
+)
 QUALITY = results_of("quality")
 PARITY = results_of("parity")
 TIMING = results_of("timing")
-# One dense student is enough, as for times.
+# Each dense network once, whichever recipes share it; of one fold and seed, as for times.
 SENSITIVITY = sorted(
-    {f"results/sensitivity/{RUN}.json".format(**model) for model in STUDENTS if is_timed(model)}
+    {
+        f"results/sensitivity/{RUN}.json".format(
+            **model | {"recipe": DISTILLED_AS[model["recipe"]]}
+        )
+        for model in STUDENTS
+        if is_timed(model)
+    }
 )
 REPORT = "results/report/index.html"
 CHECKED = "results/report/checks.json"

@@ -1,6 +1,7 @@
 TABLES = [
     "models",
     "matched",
+    "recipes",
     "speedup",
     "precision",
     "engines",
@@ -37,10 +38,7 @@ rule make_tables:
             for fold in FOLDS
             for name in SPLITS
         ],
-        history=with_designs(
-            "history",
-            [path.replace(".safetensors", ".csv") for path in DENSE_MODELS + PRUNED_MODELS],
-        ),
+        history=with_designs("history", HISTORY),
         sensitivity=SENSITIVITY,
         designs=with_designs("designs", []),
         published=f"{workflow.basedir}/config/published.yaml",
@@ -70,6 +68,7 @@ rule make_tables:
         permutations=config["quality"]["permutations"],
         min_share=config["checks"].get("ndcg_min_share"),
         titles={name: dataset["title"] for name, dataset in config["datasets"].items()},
+        recipes={name: config["recipes"][name] for name in config["run"]["recipes"]},
     message:
         "Gathering what was measured into tables"
     script:

@@ -28,7 +28,7 @@ def small(tmp_path_factory):
 CSV_ONLY = {"training", "predictor", "sensitivity"}
 TABLES = {
     *("models", "matched", "speedup", "precision", "engines", "predictor", "accuracy", "parity"),
-    *("times", "costs", "health", "checks", "data", "features", "training", "published"),
+    *("recipes", "times", "costs", "health", "checks", "data", "features", "training", "published"),
     *("unused", "sensitivity", "allocation"),
 }
 
@@ -125,6 +125,32 @@ def test_several_data_sets_folds_and_seeds(tmp_path):
     assert set(models["test_queries"]) == {2 * 8}
     assert [dataset["key"] for dataset in summary["datasets"]] == ["other", "toy"]
     assert "Data set & Model" in (folder / "models.tex").read_text()
+
+
+def test_recipes_stand_side_by_side_by_data_set_and_seed(tmp_path):
+    results = Results(
+        tmp_path / "results",
+        ("toy", "other"),
+        queries=30,
+        seeds=(1, 2),
+        recipes=("plain", "better"),
+    )
+    settings = {"distil": {"epochs": 40}, "prune": {}}
+    folder, _ = made(tmp_path, results, recipes={"better": settings, "plain": settings})
+    table = pd.read_csv(folder / "recipes.csv")
+    networks = 2 * 2 * 2 * 2  # data sets, teachers, students, sparsities
+    assert len(table) == networks * 2 * (1 + 2)
+    over_seeds = table[table["seed"] == "all"]
+    assert over_seeds["recipe"].tolist() == ["better", "plain"] * networks
+    assert over_seeds["chosen"].sum() == networks
+    # The first recipe given is the baseline: the other one loses about 0.01 against it.
+    plain = over_seeds[over_seeds["recipe"] == "plain"]
+    assert plain["difference"].mean() == pytest.approx(-0.01, abs=0.004)
+    # 40 epochs of 0.2 s, twice where it was pruned too.
+    assert dict(over_seeds.groupby("sparsity")["seconds"].mean()) == pytest.approx(
+        {0.0: 8.0, 0.95: 16.0}
+    )
+    assert "better (chosen)" in (folder / "recipes.tex").read_text()
 
 
 def test_the_same_results_give_the_same_bytes(tmp_path, small):

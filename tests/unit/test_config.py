@@ -128,7 +128,63 @@ CASES: list[tuple[str, Change, list[str]]] = [
     (
         "unknown key in a recipe",
         lambda c: c["recipes"]["sample"].update(tune={}),
-        ["config key 'recipes.sample' has the unknown key 'tune'", "known are distil, prune"],
+        ["config key 'recipes.sample' has the unknown key 'tune'", "known are distil, grid, prune"],
+    ),
+    (
+        "a grid's misspelt axis",
+        lambda c: c["recipes"]["published-grid"]["grid"].update({"distil.learningrate": [1]}),
+        ["config key 'recipes.published-grid.grid' makes a recipe that is refused: config key "
+         "'recipes.published-grid-01.distil' has the unknown key 'learningrate': did you mean "
+         "'learning_rate'?"],
+    ),
+    (
+        "an axis of no section",
+        lambda c: c["recipes"]["published-grid"]["grid"].update(learning_rate=[1]),
+        ["config key 'recipes.published-grid.grid' is 'learning_rate', expected: distil or prune, "
+         "a dot and a key there, such as distil.learning_rate"],
+    ),
+    (
+        "an axis without values",
+        lambda c: c["recipes"]["published-grid"]["grid"].update({"distil.dropout": []}),
+        ["config key 'recipes.published-grid.grid.distil.dropout' is wrong: [] ",
+         "expected: a list of at least one value, none twice"],
+    ),
+    (
+        "an axis with one value in place of a list",
+        lambda c: c["recipes"]["published-grid"]["grid"].update({"distil.dropout": 0.1}),
+        ["config key 'recipes.published-grid.grid.distil.dropout' is 0.1, expected: a list"],
+    ),
+    (
+        "a grid without axes",
+        lambda c: c["recipes"]["published-grid"].update(grid={}),
+        ["config key 'recipes.published-grid.grid' is wrong: {} ", "expected: what to try"],
+    ),
+    (
+        "a value of a grid that no recipe may have",
+        lambda c: c["recipes"]["published-grid"]["grid"].update({"distil.decay_by": [0.1, 2]}),
+        ["config key 'recipes.published-grid.grid' makes a recipe that is refused: config key "
+         "'recipes.published-grid-10.distil.decay_by' is wrong: 2 is greater than",
+         "expected: a factor above 0 and up to 1"],
+    ),
+    (
+        "a grid's layer that a student lacks",
+        lambda c: (
+            c["run"].update(recipes=["published-grid"], students=["B"]),
+            c["recipes"]["published-grid"].update(grid={"prune.layers": [[1], [1, 5]]}),
+        ),
+        ["config key 'recipes.published-grid-02.prune.layers' names layer 5"],
+    ),
+    (
+        "a recipe named as a grid's point",
+        lambda c: c["recipes"].update({"published-grid-07": c["recipes"]["sample"]}),
+        ["config key 'recipes.published-grid.grid' makes a recipe 'published-grid-07', and there "
+         "is another one of that name: rename the grid or the other recipe"],
+    ),
+    (
+        "a point that a grid lacks",
+        lambda c: c["run"].update(recipes=["published-grid-37"]),
+        ["config key 'run.recipes' names unknown 'published-grid-37': did you mean "
+         "'published-grid'? known are published, published-grid, sample, sample-int8"],
     ),
     (
         "layers belong to pruning",

@@ -207,6 +207,24 @@ def test_the_papers_grid_can_be_planned_without_its_data(tmp_path: Path) -> None
     assert counts["time_student"] == str(2 * 4 * 6 * 8)  # the first seed alone
 
 
+def test_a_grid_is_planned_point_by_point_and_trains_no_dense_network_twice(tmp_path: Path) -> None:
+    text = """
+        recipes:
+          mine:
+            grid: {distil.dropout: [0, 0.1], prune.epochs: [1, 2, 3]}
+            distil: {epochs: 1, batch: 250, learning_rate: 1.0e-3}
+            prune: {layers: [1], epochs: 1, batch: 250, learning_rate: 1.0e-3}
+        run:
+          {recipes: [mine], teachers: [lm-small], students: [C], sparsities: [0.9], seeds: [3, 4]}
+    """
+    plan = snakemake(tmp_path, "-n", "--configfile", written(tmp_path, text))
+    assert plan.returncode == 0, plan.stderr[-4000:]
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", plan.stdout + plan.stderr, flags=re.MULTILINE))
+    assert counts["distil_student"] == str(2 * 2)  # dropouts x seeds
+    assert counts["share_student"] == str((2 * 3 - 2) * 2)
+    assert counts["prune_student"] == str(2 * 3 * 2)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
