@@ -180,43 +180,6 @@ def test_pruned_weights_stay_zero_and_the_others_move(lesson):
     assert student.sparsity(2) == 0.0
 
 
-def test_masks_may_change_with_the_epoch_and_see_the_network_as_it_is(lesson):
-    seen = []
-
-    def masks_at(epoch, student):
-        seen.append((epoch, student))
-        return masks_for(student, [1], 0.2 * epoch)
-
-    start = untrained(lesson)
-    student, _ = train(start, lesson, SHORT, 1, masks_at=masks_at, select_from=SHORT.epochs)
-    assert [epoch for epoch, _ in seen] == [1, 2, 3, 4]
-    assert np.array_equal(seen[0][1].weights[0], start.weights[0])
-    size = start.weights[0].size
-    zeros = [np.count_nonzero(found.weights[0] == 0) for _, found in seen]
-    assert zeros == [0, *(round(0.2 * epoch * size) for epoch in (1, 2, 3))]
-    assert np.count_nonzero(student.weights[0] == 0) == round(0.8 * size)
-
-
-def test_masks_of_one_epoch_are_those_of_all_if_they_do_not_change(lesson, tmp_path):
-    start = untrained(lesson)
-    masks = masks_for(start, [1, 2], 0.7)
-    held, _ = train(start, lesson, SHORT, 1, masks=masks)
-    asked, _ = train(start, lesson, SHORT, 1, masks_at=lambda epoch, student: masks)
-    assert bytes_of(held, tmp_path) == bytes_of(asked, tmp_path)
-
-
-@pytest.mark.parametrize("first", [1, 3, 4])
-def test_the_best_epoch_is_chosen_from_the_first_that_may_be(lesson, first):
-    schedules = [replace(SHORT, epochs=number) for number in range(first, SHORT.epochs + 1)]
-    curve = [record["ndcg_vali"] for record in train(untrained(lesson), lesson, SHORT, 1)[1]]
-    best = first + int(np.argmax(curve[first - 1 :]))
-    student, _ = train(untrained(lesson), lesson, SHORT, 1, select_from=first)
-    # The network of an epoch is that of a training that ends with it.
-    last = schedules[best - first]
-    other, _ = train(untrained(lesson), lesson, last, 1, select_from=best)
-    assert np.array_equal(student.weights[0], other.weights[0])
-
-
 def test_the_learning_rate_decays_after_the_named_epochs(lesson):
     schedule = Schedule(
         epochs=6, batch=500, learning_rate=0.02, decay_at=[2, 4], decay_by=0.5,
