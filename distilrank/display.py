@@ -110,11 +110,7 @@ def _marked_ndcg(row: Row) -> str:
 
 
 def _readers(row: Row) -> str:
-    return _part(row["read_by"], row["pruned"]) if row["pruned"] else MISSING
-
-
-def _part(value: float, total: float) -> str:
-    return f"{whole(value)} of {whole(total)}"
+    return f"{whole(row['read_by'])} of {whole(row['pruned'])}" if row["pruned"] else MISSING
 
 
 def _with_spread(row: Row) -> str:
@@ -347,14 +343,14 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "unused": (
         text("name", "Network"),
-        Column("Not read", "features", lambda row: _part(row["unused"], row["features"])),
+        count("unused", "Not read", "features"),
+        count("features", "Of", "features"),
         count("unsplit", "Nor by its forest", "features"),
         text("unused_features", "Features that need not be computed"),
     ),
     "sensitivity": (
         text("name", "Network"),
         count("layer", "Layer"),
-        count("weights", "Weights"),
         share("sparsity", "Zeros"),
         decimal("ndcg@10", "nDCG@10 on vali"),
         decimal("error", "Score error", places=3),
@@ -386,7 +382,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
 
 
 def engine_columns(batches: Sequence[int]) -> tuple[Column, ...]:
-    """The columns of ``by_batch``'s table; they depend on the config's batch sizes."""
+    """The columns of ``time_tables.by_batch``'s table; they depend on the config's batch sizes."""
     return (
         text("name", "Model"),
         text("engine", "Engine"),
@@ -394,22 +390,6 @@ def engine_columns(batches: Sequence[int]) -> tuple[Column, ...]:
         Column("First layer", "", lambda row: "sparse" if row["sparse"] else "dense", False),
         *(number(str(batch), f"Batch {batch:,}", "µs/doc") for batch in batches),
     )
-
-
-def by_batch(engines: pd.DataFrame) -> tuple[pd.DataFrame, list[int]]:
-    """The timed lines of ``tables.engines_table``, one column of medians for each batch size."""
-    timed = engines[engines["status"] == "timed"]
-    batches = sorted({int(batch) for batch in timed["batch"]})
-    lines = []
-    for (name, engine), part in timed.groupby(["name", "engine"], sort=False):
-        first = part.iloc[0]
-        medians = {str(int(batch)): us for batch, us in zip(part["batch"], part["us"], strict=True)}
-        lines.append(
-            {"name": name, "engine": engine, "kind": first["kind"]}
-            | {column: first[column] for column in ("precision", "sparse")}
-            | {str(batch): medians.get(str(batch), float("nan")) for batch in batches}
-        )
-    return pd.DataFrame(lines), batches
 
 
 def cells(table: pd.DataFrame, columns: Sequence[Column]) -> list[list[str]]:

@@ -10,7 +10,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from distilrank import display, evidence, recipe_table
+from distilrank import display, evidence, recipe_table, time_tables
 
 StrPath = str | os.PathLike
 # Longer tables start folded; printing unfolds them.
@@ -105,7 +105,7 @@ def _dataset_tables(tables: Mapping[str, pd.DataFrame], dataset: str, batch: int
         for name, table in tables.items()
         if "dataset" in table
     }
-    wide, batches = display.by_batch(own["engines"])
+    wide, batches = time_tables.by_batch(own["engines"])
     checks, health = own["checks"], own["health"]
     failed, flagged = int((~checks["ok"].astype(bool)).sum()), bool(health["flagged"].any())
     return {

@@ -128,7 +128,7 @@ def _printed(
 
     Single predictions, epochs and points are too many to print; they are in the CSV files.
     """
-    wide, batches = display.by_batch(made["engines"])
+    wide, batches = time_tables.by_batch(made["engines"])
     printed = {
         "engines": (wide, display.engine_columns(batches)),
         "parity": (evidence.parity_by_engine(made["parity"]), display.TABLES["parity"]),

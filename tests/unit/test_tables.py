@@ -144,7 +144,7 @@ def test_skipped_engines_keep_their_reasons_and_are_counted():
     assert evidence.skipped_engines(table).to_dict("records") == [
         {"engine": "xsmm", "reason": "no library", "models": 2}
     ]
-    wide, batches = display.by_batch(table)
+    wide, batches = time_tables.by_batch(table)
     assert batches == [20, 256]
     assert wide.fillna(0)[["20", "256"]].to_numpy().tolist() == [[0.0, 1.0], [1.0, 2.0]]
 
