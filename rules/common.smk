@@ -312,6 +312,16 @@ HISTORY = list(
 QUALITY = results_of("quality")
 PARITY = results_of("parity")
 TIMING = results_of("timing")
+# Each dense network once, whichever recipes share it; of one fold and seed, as for times.
+SENSITIVITY = sorted(
+    {
+        f"results/sensitivity/{RUN}.json".format(
+            **model | {"recipe": DISTILLED_AS[model["recipe"]]}
+        )
+        for model in STUDENTS
+        if is_timed(model)
+    }
+)
 REPORT = "results/report/index.html"
 CHECKED = "results/report/checks.json"
 DESIGNS = [

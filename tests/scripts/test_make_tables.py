@@ -27,10 +27,11 @@ def small(tmp_path_factory):
     return made(root, Results(root / "results"), titles={"toy": "Toy"}, min_share=0.9)
 
 
-CSV_ONLY = {"training", "predictor"}
+CSV_ONLY = {"training", "predictor", "sensitivity"}
 TABLES = {
     *("models", "matched", "speedup", "precision", "engines", "predictor", "accuracy", "parity"),
     *("recipes", "times", "costs", "health", "checks", "data", "features", "training", "published"),
+    *("unused", "sensitivity", "allocation"),
 }
 
 

@@ -353,6 +353,27 @@ CASES: list[tuple[str, Change, list[str]]] = [
          "student 'B' has layers 1 to 4"],
     ),
     (
+        "a ramp longer than the training",
+        lambda c: c["recipes"]["sample"]["prune"].update(schedule="gradual", ramp=41),
+        ["config key 'recipes.sample.prune.ramp' is 41, expected at most 40, its epochs"],
+    ),
+    (
+        "a ramp of no schedule that has one",
+        lambda c: c["recipes"]["sample"]["prune"].update(ramp=10),
+        ["config key 'recipes.sample.prune.ramp' is of 'schedule: gradual', found 'one-shot'"],
+    ),
+    (
+        "rounds that are not said",
+        lambda c: c["recipes"]["sample"]["prune"].update(schedule="iterative"),
+        ["config key 'recipes.sample.prune' lacks the key 'rounds', which 'schedule: iterative' "
+         "needs"],
+    ),
+    (
+        "an unknown scope",
+        lambda c: c["recipes"]["sample"]["prune"].update(scope="all"),
+        ["config key 'recipes.sample.prune.scope' is wrong: 'all' is not one of", "lamp"],
+    ),
+    (
         "layer 0",
         lambda c: c["recipes"]["sample"]["prune"].update(layers=[0]),
         ["config key 'recipes.sample.prune.layers.0' is wrong"],

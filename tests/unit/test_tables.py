@@ -201,7 +201,7 @@ def test_skipped_engines_keep_their_reasons_and_are_counted():
     assert evidence.skipped_engines(table).to_dict("records") == [
         {"engine": "xsmm", "reason": "no library", "models": 2}
     ]
-    wide, batches = display.by_batch(table)
+    wide, batches = time_tables.by_batch(table)
     assert batches == [20, 256]
     assert wide.fillna(0)[["20", "256"]].to_numpy().tolist() == [[0.0, 1.0], [1.0, 2.0]]
 
@@ -229,7 +229,7 @@ def test_a_job_without_its_reference_is_flagged():
 
 def test_checks_of_quality_and_sparsity():
     good, bad = network("A", 0.9), network("C", 0.9)
-    bad["layer_sparsity"][0] = 0.88
+    bad["pruned_from"]["zeros"][0] = round(0.88 * 136 * 200)
     found = qualities((forest(), 0.5), (good, 0.5), (bad, 0.3))
     models = tables.models_table(found, {}, RULES)
     checks = evidence.checks_table(models, found, 0.9).set_index(["name", "check"])["ok"]
