@@ -58,6 +58,8 @@ class Schedule:
         average: validate and keep the exponential moving average of the weights, of which every
             step leaves this share (Polyak and Juditsky, 1992; Izmailov et al., UAI 2018); 0: the
             weights themselves.
+        keep: the ``best`` epoch by nDCG on vali, or the ``last``: a vali split of few queries chooses
+            among good epochs at random, and may choose one that has hardly begun.
         learn_from: ``teacher``: mean squared error on its scores; or ``labels``: the same network
             without a teacher, on train's labels by `losses.listwise_softmax`, whole queries a
             step, and no synthetic documents, which have no labels.
@@ -75,6 +77,7 @@ class Schedule:
     dropout: float = 0.0
     synthetic_per_real: float = 1.0
     average: float = 0.0
+    keep: str = "best"
     learn_from: str = "teacher"
     compute: str = "fp32"
 
@@ -217,7 +220,7 @@ def train(
     select_from: int = 1,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[Student, list[dict[str, float]]]:
-    """Train ``student`` on ``lesson`` and keep its best epoch by vali nDCG@10.
+    """Train ``student`` on ``lesson`` and keep its best epoch by vali nDCG@10, or its last.
 
     Args:
         student: where to start from; not changed.
@@ -233,7 +236,7 @@ def train(
         checkpoint: where to go on from, and to write to.
 
     Returns:
-        The best student, and one record with the keys of `HISTORY` for each epoch.
+        The student that is kept, and one record with the keys of `HISTORY` for each epoch.
 
     Raises:
         ValueError: where the loss stops being a number: names the step and what was in its batch.
@@ -263,7 +266,7 @@ def train(
         rate = schedule.rate(epoch)
         values = (epoch, loss, ndcg, rate, seconds, rows / trained)
         done.history.append(dict(zip(HISTORY, values, strict=True)))
-        if epoch >= select_from and ndcg > done.best_ndcg:
+        if epoch >= select_from and (ndcg > done.best_ndcg or schedule.keep == "last"):
             done.best, done.best_ndcg = kept.student(), ndcg
         _log(done.history, schedule.epochs)
         if checkpoint:
