@@ -151,29 +151,6 @@ def test_the_same_network_learns_from_labels_without_a_teacher(lesson, tmp_path)
     assert bytes_of(again, tmp_path) == bytes_of(student, tmp_path)
 
 
-def test_the_average_follows_the_weights(lesson):
-    """Two steps an epoch: the kept network is the mean of what the plain training passes."""
-    schedule = Schedule(epochs=1, batch=120, learning_rate=0.01, synthetic_per_real=0.0)
-    end, _ = train(untrained(lesson), lesson, schedule, 1)
-    kept, _ = train(untrained(lesson), lesson, replace(schedule, average=0.75), 1)
-    halved = replace(schedule, batch=240)  # never the same batch; the first step alone is known
-    assert not np.array_equal(end.weights[0], kept.weights[0])
-    one, _ = train(untrained(lesson), lesson, halved, 1)
-    same, _ = train(untrained(lesson), lesson, replace(halved, average=0.75), 1)
-    assert np.array_equal(one.weights[0], same.weights[0]), "the first average is the first step"
-    # Step 1 moves Adam by the learning rate, so that both steps' weights lie within twice of it.
-    assert np.abs(kept.weights[0] - end.weights[0]).max() <= 0.75 * 0.02
-
-
-def test_an_average_holds_its_masks(lesson):
-    start = untrained(lesson)
-    student, _ = train(
-        start, lesson, replace(SHORT, average=0.9), 1, masks=masks_for(start, [1], 0.0),
-        masks_at=lambda epoch, now: masks_for(now, [1], 0.2 * epoch), select_from=4,
-    )  # fmt: skip
-    assert student.sparsity(0) == pytest.approx(0.8, abs=0.01)
-
-
 def test_bf16_learns_as_well_and_repeats_itself(lesson, tmp_path):
     schedule = Schedule(epochs=20, batch=40, learning_rate=0.01)
     losses, found = {}, []
