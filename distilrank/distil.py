@@ -54,8 +54,8 @@ class Schedule:
         weight_decay: Adam's L2 penalty.
         dropout: share of the first hidden layer's outputs dropped while training.
         synthetic_per_real: synthetic documents for each real one.
-        keep: the ``best`` epoch by nDCG on vali, or the ``last``: a vali split of few queries chooses
-            among good epochs at random, and may choose one that has hardly begun.
+        keep: the ``best`` epoch by nDCG on vali, or the ``last``: a vali split of few queries
+            chooses among good epochs at random, and may choose one that has hardly begun.
         learn_from: ``teacher``: mean squared error on its scores; or ``labels``: the same network
             without a teacher, on train's labels by `losses.listwise_softmax`, whole queries a
             step, and no synthetic documents, which have no labels.
