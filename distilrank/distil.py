@@ -47,6 +47,7 @@ class Schedule:
     Attributes:
         epochs: passes over the real documents.
         batch: real documents a step; ``synthetic_per_real`` times as many synthetic ones join.
+        min_steps: the fewest steps of an epoch: on few documents the batch shrinks.
         learning_rate: of Adam, at the start.
         decay: ``steps``: multiplied by ``decay_by`` after each epoch in ``decay_at``; or
             ``cosine``: along half a cosine from ``learning_rate`` to 0 at the end (Loshchilov and
@@ -59,13 +60,15 @@ class Schedule:
         learn_from: ``teacher``: mean squared error on its scores; or ``labels``: the same network
             without a teacher, on train's labels by `losses.listwise_softmax`, whole queries a
             step, and no synthetic documents, which have no labels.
-        compute: ``fp32``, or ``bf16`` for the products of forward and backward pass; weights,
-            gradients and Adam are float32 either way.
+        compute: ``fp32``, or ``bf16`` for the products of forward and backward pass, or ``auto``:
+            bf16 where the device has instructions for it. Weights, gradients and Adam are float32
+            either way.
     """
 
     epochs: int
     batch: int
     learning_rate: float
+    min_steps: int = 1
     decay: str = "steps"
     decay_at: Sequence[int] = ()
     decay_by: float = 0.1
@@ -75,6 +78,10 @@ class Schedule:
     keep: str = "best"
     learn_from: str = "teacher"
     compute: str = "fp32"
+
+    def batch_of(self, documents: int) -> int:
+        """Real documents a step where train has ``documents``."""
+        return min(self.batch, -(-documents // self.min_steps))
 
     def rate(self, epoch: int, part: float = 0.0) -> float:
         """The learning rate in ``epoch``, which counts from 1, when ``part`` of it is done."""
@@ -111,7 +118,8 @@ class Lesson:
         blind = schedule.learn_from == "teacher"
         return Feed(
             self.train, self.targets if blind else self.train.labels, student, seed,
-            schedule.batch, schedule.synthetic_per_real if blind else 0.0,
+            schedule.batch_of(self.train.n_documents),
+            schedule.synthetic_per_real if blind else 0.0,
             self.midpoints, self.teacher, by_query=not blind,
         )  # fmt: skip
 
@@ -270,6 +278,16 @@ def pick_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def uses_bf16(compute: str, device: str) -> bool:
+    """Whether a schedule's ``compute`` means bf16 on ``device``."""
+    if compute != "auto":
+        return compute == "bf16"
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = torch.cpu.get_capabilities()
+    return known.get("avx512_bf16", False) or known.get("amx_bf16", False)
+
+
 def _some_of(train_split: Dataset, seed: int) -> np.ndarray:
     """(documents, features) float32: some real documents, the same whenever asked."""
     count = min(train_split.n_documents, _KNOWN_DOCUMENTS)
@@ -295,10 +313,11 @@ def _epoch(
     device, steps = net.mean.device, len(feed.plan(epoch))
     # Kept on the device: reading every step's loss would make a GPU wait for each.
     losses, rows = torch.empty(steps, device=device), 0
+    bf16 = uses_bf16(schedule.compute, device.type)
     batches = feed.epoch(epoch, torch.get_num_threads(), background=device.type == "cuda")
     for step, batch in enumerate(batches):
         optimiser.param_groups[0]["lr"] = schedule.rate(epoch, step / steps)
-        loss = _loss(net, batch, schedule)
+        loss = _loss(net, batch, bf16)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -309,9 +328,9 @@ def _epoch(
     return float(losses.mean()), rows
 
 
-def _loss(net: Net, batch: Batch, schedule: Schedule) -> torch.Tensor:
+def _loss(net: Net, batch: Batch, bf16: bool) -> torch.Tensor:
     device = net.mean.device
-    with torch.autocast(device.type, torch.bfloat16, enabled=schedule.compute == "bf16"):
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         scores = net.outputs(torch.from_numpy(batch.rows).to(device))
     targets = torch.from_numpy(batch.targets).to(device)
     if batch.sizes is None:

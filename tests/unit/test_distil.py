@@ -17,6 +17,7 @@ from distilrank.distil import (
     new_student,
     open_lesson,
     train,
+    uses_bf16,
     write_history,
 )
 from distilrank.letor import Dataset
@@ -149,6 +150,16 @@ def test_the_same_network_learns_from_labels_without_a_teacher(lesson, tmp_path)
     assert history[-1]["loss"] < history[0]["loss"]
     again, _ = train(untrained(lesson), blind, schedule, 1)
     assert bytes_of(again, tmp_path) == bytes_of(student, tmp_path)
+
+
+def test_bf16_is_taken_where_there_are_instructions_for_it(monkeypatch):
+    assert uses_bf16("bf16", "cpu") and not uses_bf16("fp32", "cpu")
+    for known, expected in (
+        ({"avx512_bf16": True}, True), ({"amx_bf16": True, "avx512_bf16": False}, True),
+        ({"avx2": True}, False),
+    ):  # fmt: skip
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known)
+        assert uses_bf16("auto", "cpu") is expected
 
 
 def test_bf16_learns_as_well_and_repeats_itself(lesson, tmp_path):
