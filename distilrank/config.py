@@ -12,8 +12,10 @@ import jsonschema
 import yaml
 
 from distilrank.engines import engine_names, make_engine
+from distilrank.folds import folds_of, source_fold
 from distilrank.formats import is_table
 from distilrank.naming import engine_of
+from distilrank.recipes import expand_grids, points_of
 
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 # JSON schema takes 100.0 for a whole number; Python's range and a folder's name do not.
@@ -23,7 +25,6 @@ _Validator = jsonschema.validators.extend(
         "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
     ),
 )
-_CATALOGUES = ("datasets", "teachers", "students", "recipes")
 
 
 def check_config(config: Mapping[str, Any]) -> None:
@@ -32,13 +33,18 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         ValueError: one sentence with the key, what was found and what would be right.
     """
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    errors = _Validator(schema).iter_errors(_with_string_keys(config))
-    first = min(errors, key=lambda error: len(list(error.absolute_path)), default=None)
-    if first is not None:
-        raise ValueError(_sentence(first))
-    for catalogue in _CATALOGUES:
+    validator = _Validator(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+    _check_shape(config, validator)
+    _check_grids(config, validator)
+    written, config = config["recipes"], expand_grids(config)
+    for catalogue in ("datasets", "teachers", "students"):
         _check_names(f"run.{catalogue}", config["run"][catalogue], config[catalogue])
+    unknown = [name for name in config["run"]["recipes"] if name not in config["recipes"]]
+    # A grid's points are too many to list.
+    _check_names("run.recipes", unknown, written)
+    _check_names("run.forests", config["run"]["forests"], config["teachers"])
+    for name in forests_of(config):
+        _check_teacher(name, config["teachers"])
     for name in config["run"]["datasets"]:
         _check_folds(name, config["datasets"][name], config["run"]["folds"])
         _check_files(name, config["datasets"][name])
@@ -47,9 +53,47 @@ def check_config(config: Mapping[str, Any]) -> None:
             _check_generated(name, config["datasets"])
     for name in config["run"]["recipes"]:
         _check_layers(name, config)
+        _check_labels(name, config)
+        _check_pruning(name, config["recipes"][name]["prune"])
     _check_sparsities("run.sparsities", config["run"]["sparsities"])
     _check_timing(config)
     _check_design(config)
+
+
+def forests_of(config: Mapping[str, Any]) -> list[str]:
+    """The run's forests by name: its teachers, then those that teach no student."""
+    return list(dict.fromkeys([*config["run"]["teachers"], *config["run"]["forests"]]))
+
+
+def kind_of_teacher(teacher: Mapping[str, Any]) -> str:
+    """How a forest of the catalogue comes about: ``trained``, ``tuned`` or ``prefix``."""
+    if "prefix_of" in teacher:
+        return "prefix"
+    return "tuned" if "tune" in teacher else "trained"
+
+
+def _check_shape(config: Mapping[str, Any], validator: jsonschema.protocols.Validator) -> None:
+    def rank(error: jsonschema.ValidationError) -> tuple[int, list[str]]:
+        path = [str(part) for part in error.absolute_path]
+        # By name too: errors of a catalogue come in any order.
+        return len(path), path
+
+    first = min(validator.iter_errors(_with_string_keys(config)), key=rank, default=None)
+    if first is not None:
+        raise ValueError(_sentence(first))
+
+
+def _check_grids(config: Mapping[str, Any], validator: jsonschema.protocols.Validator) -> None:
+    """Every point of a grid is a recipe like those that are written out."""
+    for name, recipe in config["recipes"].items():
+        if "grid" not in recipe:
+            continue
+        try:
+            _check_shape({**config, "recipes": points_of(name, recipe)}, validator)
+        except ValueError as error:
+            raise ValueError(
+                f"config key 'recipes.{name}.grid' makes a recipe that is refused: {error}"
+            ) from None
 
 
 def per_mille(sparsity: float) -> int:
@@ -117,7 +161,7 @@ def _check_folds(name: str, dataset: Mapping[str, Any], wanted: list[int]) -> No
     if "all" in dataset["files"] and (len(folds) < 3 or folds != list(range(1, len(folds) + 1))):
         raise ValueError(
             f"config key 'datasets.{name}.folds' is {folds}: files.all is dealt into folds that "
-            "are numbered from 1, three or more, such as [1, 2, 3, 4, 5]"
+            "are numbered from 1, three or more, such as [1, 2, 3, 4, 5], or cv5 for short"
         )
 
 
@@ -144,16 +188,10 @@ def _check_files(name: str, dataset: Mapping[str, Any]) -> None:
         raise ValueError(f"{here} has {len(names)} feature_names and {width} features")
 
 
-def folds_of(dataset: Mapping[str, Any]) -> list[int]:
-    """The folds of a catalogue entry."""
-    return list(dataset.get("folds", [1]))
-
-
 def folder_files(dataset: Mapping[str, Any], fold: int | str) -> list[Path]:
     """The files of a fold that are read of a person's own ``folder``."""
-    folder = Path(dataset["folder"]).expanduser()
-    files = dataset["files"].values()
-    return [folder / file["path"].replace("{fold}", str(fold)) for file in files]
+    folder, number = Path(dataset["folder"]).expanduser(), str(source_fold(dataset, fold))
+    return [folder / file["path"].replace("{fold}", number) for file in dataset["files"].values()]
 
 
 def _check_copy(name: str, dataset: Mapping[str, Any], folds: Iterable[int]) -> None:
@@ -186,8 +224,72 @@ def _check_generated(name: str, datasets: Mapping[str, Any]) -> None:
         )
     if folds_of(generated) != [1]:
         raise ValueError(
-            f"config key 'datasets.{name}.folds' is {folds_of(generated)}, expected [1]: a "
+            f"config key 'datasets.{name}.folds' is {generated['folds']}, expected [1]: a "
             "generated data set has one fold"
+        )
+
+
+def _check_labels(recipe: str, config: Mapping[str, Any]) -> None:
+    for section in ("distil", "prune"):
+        settings = config["recipes"][recipe][section]
+        if settings.get("learn_from") == "labels" and settings.get("synthetic_per_real", 0):
+            raise ValueError(
+                f"config key 'recipes.{recipe}.{section}.synthetic_per_real' is "
+                f"{settings['synthetic_per_real']}, expected 0 beside learn_from: labels, since "
+                "synthetic documents have no labels"
+            )
+
+
+def _check_teacher(name: str, teachers: Mapping[str, Any]) -> None:
+    here, teacher = f"config key 'teachers.{name}'", teachers[name]
+    if kind_of_teacher(teacher) == "prefix":
+        _check_prefix(f"teachers.{name}", teacher, teachers)
+        _check_teacher(teacher["prefix_of"], teachers)
+        return
+    tune = teacher.get("tune", {})
+    if "leaves" not in teacher:
+        raise ValueError(f"{here} lacks the key 'leaves': the most leaves of a tree from 2")
+    if "learning_rate" not in teacher and "learning_rate" not in tune:
+        raise ValueError(
+            f"{here} lacks the key 'learning_rate': the shrinkage above 0, or a range of it in tune"
+        )
+    searched = {key: value for key, value in tune.items() if isinstance(value, list)}
+    if "tune" in teacher and not searched:
+        raise ValueError(
+            f"config key 'teachers.{name}.tune' searches nothing: give at least one range, such as "
+            "learning_rate: [0.02, 0.2]"
+        )
+    for key, (low, high) in searched.items():
+        if key in teacher:
+            raise ValueError(
+                f"{here} has {key} fixed at {teacher[key]} and searched in {[low, high]}; "
+                "drop one of the two"
+            )
+        if low >= high:
+            raise ValueError(
+                f"config key 'teachers.{name}.tune.{key}' is {[low, high]}, expected the lowest "
+                f"value before the highest; one that is not searched stands above: {key}: {high}"
+            )
+
+
+def _check_prefix(key: str, teacher: Mapping[str, Any], teachers: Mapping[str, Any]) -> None:
+    source, others = teacher["prefix_of"], sorted(set(teacher) - {"prefix_of", "trees"})
+    if others:
+        raise ValueError(
+            f"config key '{key}' has prefix_of and {', '.join(others)}: a prefix is cut from a "
+            "finished forest, so that trees is all that may stand beside prefix_of"
+        )
+    whole = {name: each for name, each in teachers.items() if "prefix_of" not in each}
+    if source in teachers and source not in whole:
+        raise ValueError(
+            f"config key '{key}.prefix_of' is '{source}', which is a prefix itself; name "
+            f"'{teachers[source]['prefix_of']}', which that one is cut from"
+        )
+    _check_names(f"{key}.prefix_of", [source], whole)
+    if whole[source]["trees"] < teacher["trees"]:
+        raise ValueError(
+            f"config key '{key}.trees' is {teacher['trees']}, expected up to "
+            f"{whole[source]['trees']}, the most that '{source}' has, of which it is the first"
         )
 
 
@@ -200,6 +302,26 @@ def _check_layers(recipe: str, config: Mapping[str, Any]) -> None:
                     f"config key 'recipes.{recipe}.prune.layers' names layer {layer}: student "
                     f"'{student}' has layers 1 to {layers}"
                 )
+
+
+# Which keys of `prune` belong to a schedule; another one's would have no effect.
+_SCHEDULES = {"one-shot": (), "gradual": ("ramp",), "iterative": ("rounds", "rewind")}
+
+
+def _check_pruning(recipe: str, prune: Mapping[str, Any]) -> None:
+    here = f"config key 'recipes.{recipe}.prune"
+    schedule = prune.get("schedule", "one-shot")
+    for owner, keys in _SCHEDULES.items():
+        for key in keys:
+            if key in prune and owner != schedule:
+                raise ValueError(f"{here}.{key}' is of 'schedule: {owner}', found '{schedule}'")
+    for key in _SCHEDULES[schedule][:1]:
+        if key not in prune:
+            raise ValueError(f"{here}' lacks the key '{key}', which 'schedule: {schedule}' needs")
+    if prune.get("ramp", 0) > prune["epochs"]:
+        raise ValueError(
+            f"{here}.ramp' is {prune['ramp']}, expected at most {prune['epochs']}, its epochs"
+        )
 
 
 def _check_sparsities(key: str, sparsities: Iterable[float]) -> None:

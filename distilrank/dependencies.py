@@ -25,15 +25,18 @@ def library_files(script: Path) -> list[str]:
     return sorted(str(path) for path in found)
 
 
-def native_files(part: str = "") -> list[str]:
-    """The sources of the native library, ``CMakeLists.txt`` first; only those of ``part``."""
+def native_files(*parts: str) -> list[str]:
+    """The sources of the native library, ``CMakeLists.txt`` first; only those of ``parts``."""
     folder = _PACKAGE / "native"
     found = [path for pattern in ("*.h", "*.hpp", "*.cpp") for path in folder.glob(pattern)]
     shared = [folder / "CMakeLists.txt", folder / "distilrank.h"]
     own = [
         path for path in found if path not in shared and not path.stem.startswith(("fuzz", "check"))
     ]
-    return [*map(str, shared), *sorted(str(path) for path in own if path.stem.startswith(part))]
+    return [
+        *map(str, shared),
+        *sorted(str(path) for path in own if path.stem.startswith(parts or "")),
+    ]
 
 
 @cache

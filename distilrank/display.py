@@ -1,4 +1,4 @@
-"""How tables look: headings, units, rounding; the same cells in HTML and in LaTeX."""
+"""How tables look: headings, units, rounding; the same cells in HTML and in LaTeX (`latex`)."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -109,6 +109,16 @@ def _marked_ndcg(row: Row) -> str:
     return f"{fixed(row['ndcg@10'], 4)} {MARKS.get(row['mark'], '')}".rstrip()
 
 
+def _marked_best(row: Row) -> str:
+    found = fixed(row["best_difference"], 4, sign=True)
+    return f"{found} {MARKS.get(row['best_mark'], '')}".rstrip()
+
+
+def _effect(row: Row) -> str:
+    ends = interval(row["effect_low"], row["effect_high"], places=2)
+    return MISSING if ends == MISSING else f"{fixed(row['effect'], 2, sign=True)} {ends}"
+
+
 def _readers(row: Row) -> str:
     return f"{whole(row['read_by'])} of {whole(row['pruned'])}" if row["pruned"] else MISSING
 
@@ -116,6 +126,33 @@ def _readers(row: Row) -> str:
 def _with_spread(row: Row) -> str:
     spread = row["seed_sd"]
     return MISSING if pd.isna(spread) else f"± {fixed(spread, 4)} ({row['seeds']})"
+
+
+def _recipe(row: Row) -> str:
+    return f"{row['recipe']}{' (chosen)' if row['chosen'] else ''}"
+
+
+def _seeds_range(row: Row) -> str:
+    if pd.isna(row["seed_sd"]):
+        return MISSING
+    low, high = (fixed(row[name], 4) for name in ("seed_low", "seed_high"))
+    return f"± {fixed(row['seed_sd'], 4)} ({low} – {high})"
+
+
+def _compared(prefix: str, other: str) -> tuple[Column, ...]:
+    """A difference with its mark, interval and p-value; ``prefix`` is that of their columns."""
+
+    def difference(row: Row) -> str:
+        mark = MARKS.get(row[f"{prefix}mark"], "")
+        return f"{fixed(row[f'{prefix}difference'], 4, sign=True)} {mark}".rstrip()
+
+    return (
+        Column(f"Δ {other}", "", difference),
+        Column(
+            "95 % interval", "", lambda row: interval(row[f"{prefix}low"], row[f"{prefix}high"])
+        ),
+        Column("p", "", lambda row: p_text(row[f"{prefix}p_value"])),
+    )
 
 
 TABLES: dict[str, tuple[Column, ...]] = {
@@ -129,6 +166,10 @@ TABLES: dict[str, tuple[Column, ...]] = {
         decimal("difference", "Δ nDCG@10", sign=True),
         Column("95 % interval", "", lambda row: interval(row["low"], row["high"])),
         Column("p", "", lambda row: p_text(row["p_value"])),
+        Column("Δ best forest", "", _marked_best),
+        Column("95 % interval", "", lambda row: interval(row["best_low"], row["best_high"])),
+        Column("p", "", lambda row: p_text(row["best_p_value"])),
+        Column("Effect size", "95 % interval", _effect),
         decimal("ndcg@1", "nDCG@1"),
         decimal("ndcg@5", "nDCG@5"),
         decimal("map", "MAP"),
@@ -155,7 +196,20 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("p", "", lambda row: p_text(row["p_value"])),
         decimal("network_seed_sd", "Seeds' sd"),
         count("queries", "Test queries"),
+        count("needed", "Queries needed"),
     ),
+    "recipes": (
+        text("name", "Network"),
+        Column("Recipe", "", _recipe, numeric=False),
+        decimal("vali_ndcg@10", "nDCG@10, vali"),
+        decimal("ndcg@10", "nDCG@10, test"),
+        Column("Single seeds", "sd (least – most)", _seeds_range),
+        count("seeds", "Seeds"),
+        *_compared("", "to the baseline"),
+        *_compared("teacher_", "to the forest"),
+        number("seconds", "Training", "s"),
+    ),
+    "settings": (text("recipe", "Recipe"), text("settings", "Settings")),
     "speedup": (
         text("name", "Model"),
         text("engine", "Sparse engine"),
@@ -302,6 +356,33 @@ TABLES: dict[str, tuple[Column, ...]] = {
         share("split_share", "Share of all splits"),
         Column("Read by", "pruned networks", _readers),
     ),
+    "unused": (
+        text("name", "Network"),
+        count("unused", "Not read", "features"),
+        count("features", "Of", "features"),
+        count("unsplit", "Nor by its forest", "features"),
+        text("unused_features", "Features that need not be computed"),
+    ),
+    "sensitivity": (
+        text("name", "Network"),
+        count("layer", "Layer"),
+        share("sparsity", "Zeros"),
+        decimal("ndcg@10", "nDCG@10 on vali"),
+        decimal("error", "Score error", places=3),
+        number("us", "Predicted time", "µs/doc"),
+        share("saved", "Time saved"),
+    ),
+    "allocation": (
+        text("name", "Network"),
+        share("sparsity", "Zeros, first layer alone"),
+        number("us", "Predicted time", "µs/doc"),
+        decimal("error", "Score error", places=3),
+        decimal("ndcg@10", "nDCG@10 on vali"),
+        Column("Zeros, spread", "% by layer", lambda row: row["spread_sparsities"]),
+        number("spread_us", "Predicted time", "µs/doc"),
+        decimal("spread_error", "Score error", places=3),
+        decimal("spread_ndcg@10", "nDCG@10 on vali"),
+    ),
     "published": (
         text("what", "Published"),
         Column("Figure", "", lambda row: FIGURES.get(row["metric"], row["metric"]), numeric=False),
@@ -316,7 +397,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
 
 
 def engine_columns(batches: Sequence[int]) -> tuple[Column, ...]:
-    """The columns of ``by_batch``'s table; they depend on the config's batch sizes."""
+    """The columns of ``time_tables.by_batch``'s table; they depend on the config's batch sizes."""
     return (
         text("name", "Model"),
         text("engine", "Engine"),
@@ -326,67 +407,6 @@ def engine_columns(batches: Sequence[int]) -> tuple[Column, ...]:
     )
 
 
-def by_batch(engines: pd.DataFrame) -> tuple[pd.DataFrame, list[int]]:
-    """The timed lines of ``tables.engines_table``, one column of medians for each batch size."""
-    timed = engines[engines["status"] == "timed"]
-    batches = sorted({int(batch) for batch in timed["batch"]})
-    lines = []
-    for (name, engine), part in timed.groupby(["name", "engine"], sort=False):
-        first = part.iloc[0]
-        medians = {str(int(batch)): us for batch, us in zip(part["batch"], part["us"], strict=True)}
-        lines.append(
-            {"name": name, "engine": engine, "kind": first["kind"]}
-            | {column: first[column] for column in ("precision", "sparse")}
-            | {str(batch): medians.get(str(batch), float("nan")) for batch in batches}
-        )
-    return pd.DataFrame(lines), batches
-
-
 def cells(table: pd.DataFrame, columns: Sequence[Column]) -> list[list[str]]:
     """The text of every cell, a list for each row."""
     return [[column.cell(row) for column in columns] for row in table.to_dict("records")]
-
-
-_LATEX = {
-    **{character: rf"\{character}" for character in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"$<$",
-    ">": r"$>$",
-    "×": r"$\times$",
-    "−": r"$-$",
-    "–": "--",
-    "µ": r"$\mu$",
-    "Δ": r"$\Delta$",
-    "τ": r"$\tau$",
-    "±": r"$\pm$",
-    "▼": r"$\downarrow$",
-    "▲": r"$\uparrow$",
-    "…": r"\ldots{}",
-}
-
-
-def escape_latex(value: str) -> str:
-    """``value`` as text LaTeX prints as it stands."""
-    return "".join(_LATEX.get(character, character) for character in value)
-
-
-def latex(table: pd.DataFrame, columns: Sequence[Column]) -> str:
-    """A booktabs ``tabular``; units stand under the headings. Needs ``\\usepackage{booktabs}``."""
-    align = "".join("r" if column.numeric else "l" for column in columns)
-    lines = [
-        "% needs \\usepackage{booktabs}",
-        f"\\begin{{tabular}}{{{align}}}",
-        "\\toprule",
-        _latex_row([column.title for column in columns]),
-    ]
-    if any(column.unit for column in columns):
-        lines.append(_latex_row([column.unit for column in columns]))
-    lines.append("\\midrule")
-    lines += [_latex_row(row) for row in cells(table, columns)]
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
-
-
-def _latex_row(row: Sequence[str]) -> str:
-    return " & ".join(escape_latex(cell) for cell in row) + r" \\"

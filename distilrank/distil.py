@@ -6,32 +6,38 @@ error on the teacher's scores, over real documents and as many synthetic ones, d
 
 import csv
 import logging
+import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-import lightgbm
 import numpy as np
 import torch
 from torch import nn
 
+from distilrank.checkpoint import Checkpoint, Progress, digest
+from distilrank.feed import Batch, Feed, ForestTeacher, Score
 from distilrank.files import replacing
 from distilrank.letor import Dataset
 from distilrank.logs import progress
+from distilrank.losses import listwise_softmax
 from distilrank.metrics import per_query
 from distilrank.net import Net
 from distilrank.student import Student
 from distilrank.synthetic import Midpoints
-from distilrank.teacher import score
 
-Score = Callable[[np.ndarray], np.ndarray]
-HISTORY = ("epoch", "loss", "ndcg_vali", "learning_rate", "seconds")
+HISTORY = ("epoch", "loss", "ndcg_vali", "learning_rate", "seconds", "rows_per_second")
 SELECTION = "ndcg@10"
 # What the ranges of int8's activations are taken from: largest values settle slowly.
 _KNOWN_DOCUMENTS = 20_000
+# Steps between two looks at the losses.
+_LOOKED_AT = 100
+Masks = Sequence[np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -41,19 +47,42 @@ class Schedule:
     Attributes:
         epochs: passes over the real documents.
         batch: real documents a step; ``synthetic_per_real`` times as many synthetic ones join.
-        learning_rate: of Adam, multiplied by ``decay_by`` after each epoch in ``decay_at``.
+        learning_rate: of Adam, at the start.
+        decay: ``steps``: multiplied by ``decay_by`` after each epoch in ``decay_at``; or
+            ``cosine``: along half a cosine from ``learning_rate`` to 0 at the end (Loshchilov and
+            Hutter, ICLR 2017, without restarts).
         weight_decay: Adam's L2 penalty.
         dropout: share of the first hidden layer's outputs dropped while training.
+        synthetic_per_real: synthetic documents for each real one.
+        keep: the ``best`` epoch by nDCG on vali, or the ``last``: a vali split of few queries
+            chooses among good epochs at random, and may choose one that has hardly begun.
+        learn_from: ``teacher``: mean squared error on its scores; or ``labels``: the same network
+            without a teacher, on train's labels by `losses.listwise_softmax`, whole queries a
+            step, and no synthetic documents, which have no labels.
+        compute: ``fp32``, or ``bf16`` for the products of forward and backward pass; weights,
+            gradients and Adam are float32 either way.
     """
 
     epochs: int
     batch: int
     learning_rate: float
+    decay: str = "steps"
     decay_at: Sequence[int] = ()
     decay_by: float = 0.1
     weight_decay: float = 0.0
     dropout: float = 0.0
     synthetic_per_real: float = 1.0
+    keep: str = "best"
+    learn_from: str = "teacher"
+    compute: str = "fp32"
+
+    def rate(self, epoch: int, part: float = 0.0) -> float:
+        """The learning rate in ``epoch``, which counts from 1, when ``part`` of it is done."""
+        if self.decay == "cosine":
+            done = (epoch - 1 + part) / self.epochs
+            return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        decays = sum(at < epoch for at in self.decay_at)
+        return self.learning_rate * self.decay_by**decays
 
 
 @dataclass(frozen=True)
@@ -61,7 +90,7 @@ class Lesson:
     """What a student learns from.
 
     Attributes:
-        train, vali: the splits; ``train``'s labels are never used.
+        train, vali: the splits; ``train``'s labels are used where a schedule says so, and else not.
         targets: (train documents,) the teacher's scores of the train split.
         midpoints: where synthetic documents come from.
         teacher: scores raw rows, (documents, features) float32 to (documents,) floats.
@@ -73,16 +102,32 @@ class Lesson:
     midpoints: Midpoints
     teacher: Score
 
+    @property
+    def splits(self) -> dict[str, Dataset]:
+        return {"train": self.train, "vali": self.vali}
+
+    def feed(self, student: Student, schedule: Schedule, seed: int) -> Feed:
+        """The batches that ``student`` is trained on."""
+        blind = schedule.learn_from == "teacher"
+        return Feed(
+            self.train, self.targets if blind else self.train.labels, student, seed,
+            schedule.batch, schedule.synthetic_per_real if blind else 0.0,
+            self.midpoints, self.teacher, by_query=not blind,
+        )  # fmt: skip
+
 
 def open_lesson(
-    folders: Mapping[str, str | os.PathLike], teacher: Mapping[str, str | os.PathLike], threads: int
+    folders: Mapping[str, str | os.PathLike],
+    teacher: Mapping[str, str | os.PathLike],
+    library: str | os.PathLike | None = None,
 ) -> Lesson:
     """The lesson that lies on disk.
 
     Args:
         folders: where the ``train`` and ``vali`` splits lie.
         teacher: the teacher's ``model``, its ``targets`` (scores of train) and ``midpoints``.
-        threads: how many score the synthetic documents.
+        library: the native library, which scores the synthetic documents; where
+            `native.find_library` finds it if not given.
 
     Raises:
         ValueError: if the teacher was trained on another number of features or documents.
@@ -96,13 +141,33 @@ def open_lesson(
             f"the teacher knows {found[0]} documents of {found[1]} features, the train split has "
             f"{train_split.n_documents} of {train_split.n_features}"
         )
-    booster = lightgbm.Booster(model_file=teacher["model"])
-    if booster.num_feature() != train_split.n_features:
+    forest = ForestTeacher(teacher["model"], library)
+    if forest.n_features != train_split.n_features:
         raise ValueError(
-            f"the teacher's model reads {booster.num_feature()} features, the train split has "
+            f"the teacher's model reads {forest.n_features} features, the train split has "
             f"{train_split.n_features}"
         )
-    return Lesson(train_split, vali, targets, midpoints, lambda rows: score(booster, rows, threads))
+    return Lesson(train_split, vali, targets, midpoints, forest)
+
+
+def checkpoint_beside(
+    model: str | os.PathLike, start: Student, lesson: Lesson, settings: Mapping[str, Any]
+) -> Checkpoint:
+    """The checkpoint of the training of ``start`` whose result will be the file ``model``.
+
+    Args:
+        settings: the recipe's section, and whatever else decides the training; plain JSON.
+    """
+    arrays = [*start.weights, *start.biases, start.mean, start.scale, lesson.targets]
+    known = [lesson.midpoints.values, lesson.midpoints.offsets, lesson.vali.labels]
+    splits = {name: dict(split.meta) for name, split in lesson.splits.items()}
+    identity = {
+        "architecture": start.architecture,
+        "settings": dict(settings),
+        "splits": splits,
+        "digest": digest([*arrays, *known]),
+    }
+    return Checkpoint(Path(model).with_suffix(".checkpoint"), identity)
 
 
 def write_history(path: str | os.PathLike, records: Sequence[Mapping[str, float]]) -> None:
@@ -144,55 +209,60 @@ def train(
     seed: int,
     device: str = "cpu",
     no_relevant: float | None = 1.0,
-    masks: Sequence[np.ndarray | None] | None = None,
+    masks: Masks | None = None,
     precision: str = "fp32",
+    masks_at: Callable[[int, Student], Masks] | None = None,
+    select_from: int = 1,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Student, list[dict[str, float]]]:
-    """Train ``student`` on ``lesson`` and keep its best epoch by vali nDCG@10.
+    """Train ``student`` on ``lesson`` and keep its best epoch by vali nDCG@10, or its last.
 
     Args:
         student: where to start from; not changed.
         seed: decides the order of documents, the synthetic ones and the dropout. The same seed,
-            machine, device and thread count give the same bytes.
+            machine, device and thread count give the same bytes, cut off in between or not.
         device: a torch device, see `pick_device`.
         no_relevant: nDCG of a vali query without a relevant document.
         masks: for each layer a boolean array of the weights that may differ from 0, or None.
         precision: ``fp32``, or ``int8``: train, and choose the epoch, as int8 scores (see `Net`).
+        masks_at: asked before each epoch, which counts from 1, with the network as it is: the
+            masks from then on, for the same layers as ``masks``.
+        select_from: the first epoch that may be the best.
+        checkpoint: where to go on from, and to write to.
 
     Returns:
-        The best student, and one record with the keys of `HISTORY` for each epoch.
+        The student that is kept, and one record with the keys of `HISTORY` for each epoch.
 
     Raises:
-        ValueError: where the loss stops being a number: names the epoch.
+        ValueError: where the loss stops being a number: names the step and what was in its batch.
     """
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    generator = np.random.default_rng(seed)
     masks = masks or [None] * len(student.weights)
     net = Net(student, schedule.dropout, masks, precision).to(device)
-    optimiser = torch.optim.Adam(
-        net.parameters(),
-        lr=schedule.learning_rate,
-        weight_decay=schedule.weight_decay,
-        fused=True,
-    )
-    decay = torch.optim.lr_scheduler.MultiStepLR(
-        optimiser, list(schedule.decay_at), schedule.decay_by
-    )
-    best, best_ndcg, history = student, -1.0, []
-    for epoch in progress(range(1, schedule.epochs + 1), "training", schedule.epochs):
+    optimiser = torch.optim.Adam(net.parameters(), weight_decay=schedule.weight_decay, fused=True)
+    feed = lesson.feed(student, schedule, seed)
+    done = checkpoint.load(net, optimiser, student) if checkpoint else Progress(student)
+    epochs = progress(range(done.epoch + 1, schedule.epochs + 1), "training", schedule.epochs)
+    for epoch in epochs:
         start = time.perf_counter()
-        rate = optimiser.param_groups[0]["lr"]
+        if masks_at:
+            net.set_masks(masks_at(epoch, net.student()))
         if precision == "int8":
             net.equalise(torch.from_numpy(_some_of(lesson.train, seed)).to(device))
-        loss = _epoch(net, optimiser, lesson, schedule, generator, epoch)
-        decay.step()
+        loss, rows = _epoch(net, optimiser, feed, schedule, epoch)
+        trained = time.perf_counter() - start
         ndcg = _validate(net, lesson.vali, no_relevant)
         seconds = time.perf_counter() - start
-        history.append(dict(zip(HISTORY, (epoch, loss, ndcg, rate, seconds), strict=True)))
-        if ndcg > best_ndcg:
-            best, best_ndcg = net.student(), ndcg
-        logging.info("epoch %d loss %.6f vali %s %.4f (%.2f s)", *_logged(history[-1]))
-    return best, history
+        rate = schedule.rate(epoch)
+        values = (epoch, loss, ndcg, rate, seconds, rows / trained)
+        done.history.append(dict(zip(HISTORY, values, strict=True)))
+        if epoch >= select_from and (ndcg > done.best_ndcg or schedule.keep == "last"):
+            done.best, done.best_ndcg = net.student(), ndcg
+        _log(done.history, schedule.epochs)
+        if checkpoint:
+            checkpoint.save(net, optimiser, done)
+    return done.best, done.history
 
 
 def pick_device() -> str:
@@ -207,53 +277,64 @@ def _some_of(train_split: Dataset, seed: int) -> np.ndarray:
     return train_split.features[np.sort(places)]
 
 
-def _logged(record: dict[str, float]) -> tuple[Any, ...]:
-    return record["epoch"], record["loss"], SELECTION, record["ndcg_vali"], record["seconds"]
+def _log(history: Sequence[Mapping[str, float]], epochs: int) -> None:
+    last = history[-1]
+    left = (epochs - len(history)) * float(np.median([record["seconds"] for record in history]))
+    logging.info(
+        "epoch %d of %d: loss %.6f, vali %s %.4f, %.0f rows/s, %s to go",
+        last["epoch"], epochs, last["loss"], SELECTION, last["ndcg_vali"],
+        last["rows_per_second"], timedelta(seconds=round(left)),
+    )  # fmt: skip
 
 
 def _epoch(
-    net: Net,
-    optimiser: torch.optim.Optimizer,
-    lesson: Lesson,
-    schedule: Schedule,
-    generator: np.random.Generator,
-    epoch: int,
-) -> float:
-    """One pass over the real documents; the mean loss of its steps."""
+    net: Net, optimiser: torch.optim.Optimizer, feed: Feed, schedule: Schedule, epoch: int
+) -> tuple[float, int]:
+    """One pass over the real documents: the mean loss of its steps, and the rows it took."""
     net.train()
-    # Summed on the device: reading every step's loss would make a GPU wait for each.
-    total, steps = torch.zeros((), device=net.mean.device), 0
-    for rows, targets in _batches(lesson, schedule, generator):
-        scores = net(torch.from_numpy(rows).to(net.mean.device))
-        wanted = torch.from_numpy(targets).to(net.mean.device)
-        loss = nn.functional.mse_loss(scores, wanted)
+    device, steps = net.mean.device, len(feed.plan(epoch))
+    # Kept on the device: reading every step's loss would make a GPU wait for each.
+    losses, rows = torch.empty(steps, device=device), 0
+    batches = feed.epoch(epoch, torch.get_num_threads(), background=device.type == "cuda")
+    for step, batch in enumerate(batches):
+        optimiser.param_groups[0]["lr"] = schedule.rate(epoch, step / steps)
+        loss = _loss(net, batch, schedule)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         net.hold_masks()
-        total += loss.detach()
-        steps += 1
-    mean = float(total) / steps
-    if not np.isfinite(mean):
-        raise ValueError(
-            f"the loss became {mean} in epoch {epoch}: lower the recipe's learning_rate "
-            f"({schedule.learning_rate})"
-        )
-    return mean
+        losses[step], rows = loss.detach(), rows + len(batch.rows)
+        if (step + 1) % _LOOKED_AT == 0 or step + 1 == steps:
+            _check_losses(losses[: step + 1], feed, schedule, epoch)
+    return float(losses.mean()), rows
 
 
-def _batches(
-    lesson: Lesson, schedule: Schedule, generator: np.random.Generator
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Shuffled real documents, each batch joined by new synthetic ones that the teacher scores."""
-    order = generator.permutation(lesson.train.n_documents)
-    for start in range(0, len(order), schedule.batch):
-        real = np.sort(order[start : start + schedule.batch])
-        drawn = round(len(real) * schedule.synthetic_per_real)
-        synthetic = lesson.midpoints.draw(drawn, generator)
-        rows = np.concatenate([lesson.train.features[real], synthetic])
-        scored = lesson.teacher(synthetic) if drawn else np.empty(0)
-        yield rows, np.concatenate([lesson.targets[real], scored]).astype(np.float32)
+def _loss(net: Net, batch: Batch, schedule: Schedule) -> torch.Tensor:
+    device = net.mean.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=schedule.compute == "bf16"):
+        scores = net.outputs(torch.from_numpy(batch.rows).to(device))
+    targets = torch.from_numpy(batch.targets).to(device)
+    if batch.sizes is None:
+        return nn.functional.mse_loss(scores.float(), targets)
+    return listwise_softmax(scores.float(), targets, batch.sizes)
+
+
+def _check_losses(losses: torch.Tensor, feed: Feed, schedule: Schedule, epoch: int) -> None:
+    wrong = torch.nonzero(~torch.isfinite(losses))
+    if not len(wrong):
+        return
+    step = int(wrong[0])
+    batch = feed.batch(epoch, step)
+    found = ", ".join(
+        f"{name} from {values.min():.4g} to {values.max():.4g} (mean {values.mean():.4g}, "
+        f"{np.count_nonzero(~np.isfinite(values))} not finite)"
+        for name, values in (("z-scores", batch.rows), ("targets", batch.targets))
+    )
+    raise ValueError(
+        f"the loss became {float(losses[step])} in step {step + 1} of epoch {epoch}, whose "
+        f"{len(batch.rows)} documents have {found}: if these are as they should be, lower the "
+        f"recipe's learning_rate ({schedule.learning_rate})"
+    )
 
 
 def _validate(net: Net, vali: Dataset, no_relevant: float | None) -> float:

@@ -69,7 +69,10 @@ class Net(nn.Module):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """(documents, features) raw float32 rows to (documents,) float32 scores."""
-        hidden = self._standardised(rows)
+        return self.outputs(self.standardised(rows))
+
+    def outputs(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(documents, features) float32 z-scores to (documents,) scores."""
         for index in range(len(self.layers) - 1):
             hidden = nn.functional.relu6(self._layer(index, hidden))
             if self.precision == "int8":
@@ -78,7 +81,8 @@ class Net(nn.Module):
                 hidden = self.dropout(hidden)
         return self._layer(len(self.layers) - 1, hidden).squeeze(1)
 
-    def _standardised(self, rows: torch.Tensor) -> torch.Tensor:
+    def standardised(self, rows: torch.Tensor) -> torch.Tensor:
+        """(documents, features) raw float32 rows to float32 z-scores."""
         if self.fill is not None:
             rows = torch.where(rows == float(MISSING), self.fill, rows)
         # The z-score in float64: raw features reach 1e9, where float32 has few digits left.
@@ -109,12 +113,19 @@ class Net(nn.Module):
         than ``rows`` have larger activations, which ReLU6 then cuts. A neuron that is next to
         silent on ``rows`` is taken for a tenth as loud as the loudest of its layer.
         """
-        hidden = self._standardised(rows)
+        hidden = self.standardised(rows)
         for index, layer in enumerate(self.layers[:-1]):
             hidden = nn.functional.relu6(layer(hidden))
             largest = hidden.amax(dim=0)
             largest = largest.clamp(min=max(0.1 * float(largest.max()), 1e-3))
             self.get_buffer(f"factor{index}").copy_((LARGEST_ACTIVATION / largest).sqrt())
+
+    def set_masks(self, masks: Sequence[np.ndarray | None]) -> None:
+        """Let ``masks`` hold from now on, in the layers that have one."""
+        for index in self.masked:
+            mask = torch.from_numpy(np.asarray(masks[index], dtype=np.float32))
+            self.get_buffer(f"mask{index}").copy_(mask)
+        self.hold_masks()
 
     def hold_masks(self) -> None:
         """Set the pruned weights back to 0: Adam's momentum would otherwise move them."""

@@ -10,7 +10,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from distilrank import display, evidence
+from distilrank import display, evidence, recipe_table, time_tables
 
 StrPath = str | os.PathLike
 # Longer tables start folded; printing unfolds them.
@@ -79,13 +79,15 @@ def render(
     }
     text = Path(template).read_text(encoding="utf-8")
     several = len(summary["datasets"]) > 1
+    sections = [
+        dataset | _dataset_tables(tables, dataset["key"], summary["settings"]["headline_batch"])
+        for dataset in summary["datasets"]
+    ]
     return environment.from_string(text).render(
         summary=summary,
         several=several,
-        sections=[
-            dataset | _dataset_tables(tables, dataset["key"], summary["settings"]["headline_batch"])
-            for dataset in summary["datasets"]
-        ],
+        sections=sections,
+        recipes=any(section["recipes"]["rows"] for section in sections),
         shared={
             "accuracy": _table(tables["accuracy"], "accuracy"),
             "times": _table(tables["times"], "times", folded=True),
@@ -103,12 +105,13 @@ def _dataset_tables(tables: Mapping[str, pd.DataFrame], dataset: str, batch: int
         for name, table in tables.items()
         if "dataset" in table
     }
-    wide, batches = display.by_batch(own["engines"])
+    wide, batches = time_tables.by_batch(own["engines"])
     checks, health = own["checks"], own["health"]
     failed, flagged = int((~checks["ok"].astype(bool)).sum()), bool(health["flagged"].any())
     return {
         "models": _table(own["models"], "models", classes=_model_classes(own)),
         "matched": _table(own["matched"], "matched"),
+        **_recipes(own["recipes"]),
         "speedup": _table(own["speedup"], "speedup"),
         "precision": _table(own["precision"], "precision"),
         "engines": _table(wide, columns=display.engine_columns(batches)),
@@ -124,9 +127,24 @@ def _dataset_tables(tables: Mapping[str, pd.DataFrame], dataset: str, batch: int
         "data": _table(own["data"], "data"),
         "features": _table(own["features"].head(_TOP_FEATURES), "features"),
         "n_features": len(own["features"]),
+        "unused": _table(own["unused"], "unused"),
+        "sensitivity": _table(own["sensitivity"], "sensitivity", folded=True),
+        "allocation": _table(own["allocation"], "allocation"),
         "published": _table(own["published"], "published"),
         **_designs(own),
         "pruned": bool((own["models"]["kind"] == "pruned").any()),
+    }
+
+
+def _recipes(table: pd.DataFrame) -> dict[str, Any]:
+    """The table of recipes, which is empty where every network has one, and what it stands on."""
+    lines = recipe_table.mean_lines(table)
+    alone = lines.loc[lines["learn_from"] == "labels", "recipe"]
+    return {
+        "recipes": _table(lines, "recipes"),
+        "settings": _table(lines.drop_duplicates("recipe"), "settings"),
+        "baseline": next(iter(lines["baseline"]), ""),
+        "from_labels": list(dict.fromkeys(alone)),
     }
 
 

@@ -50,9 +50,15 @@ class Midpoints:
 
     def draw(self, documents: int, generator: np.random.Generator) -> np.ndarray:
         """Documents whose features are drawn independently: (documents, features) float32."""
-        counts = np.diff(self.offsets)
-        chosen = generator.random((documents, len(counts))) * counts
-        return self.values[self.offsets[:-1] + chosen.astype(np.int64)]
+        return self.values[self.draw_places(documents, generator)]
+
+    def draw_places(self, documents: int, generator: np.random.Generator) -> np.ndarray:
+        """Where in `values` the features of drawn documents stand: (documents, features) int32."""
+        counts = np.diff(self.offsets).astype(np.float32)
+        # A random float32 is a multiple of 2^-24 below 1: times a count it stays below the count.
+        drawn = generator.random((documents, len(counts)), dtype=np.float32)
+        drawn *= counts
+        return drawn.astype(np.int32) + self.offsets[:-1].astype(np.int32)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write one safetensors file."""

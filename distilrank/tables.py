@@ -13,7 +13,7 @@ import pandas as pd
 from distilrank.files import read_json
 from distilrank.matched import SIGNIFICANT, Match, Rules, headline, paired_samples, speedup
 from distilrank.metrics import METRICS
-from distilrank.results import Key, Paths, Quality, Timing, recipes_differ
+from distilrank.results import Key, Paths, Quality, Timing, best_forests, recipes_differ
 
 NAN = float("nan")
 
@@ -24,15 +24,22 @@ def models_table(
     """One line a model: what it is, its fastest faithful engine, its quality on test.
 
     ``speedup`` is against the model's own forest on that forest's fastest exact engine;
-    ``difference``, ``low``, ``high``, ``p_value`` and ``mark`` compare nDCG@10 on test with it.
+    ``difference``, ``low``, ``high``, ``p_value``, ``mark``, ``effect`` (with its interval) and
+    ``needed`` queries to detect a difference of the margin compare nDCG@10 on test with it;
+    the first five with ``best_`` in front with ``best_forest``, the data set's best on vali.
     """
-    lines = []
+    lines, best = [], best_forests(qualities)
     with_recipe = recipes_differ(qualities)
     for key, quality in qualities.items():
         line = _identity(key, with_recipe) | _shape(quality)
         line |= _time(timings, key, rules.batch) | _ranking(quality)
         if not key.is_forest and key.forest in qualities:
-            line |= _against_teacher(quality, qualities[key.forest], rules)
+            line |= _against(quality, qualities[key.forest], rules)
+            line["needed"] = rules.needed(quality, qualities[key.forest])
+            line["teacher_share"] = quality.mean("vali") / qualities[key.forest].mean("vali")
+        if rival := best.get(key.dataset):
+            line["best_forest"] = rival.name()
+            line |= _against(quality, qualities[rival], rules, "best_") if key != rival else {}
         lines.append(line)
     table = pd.DataFrame(lines, columns=_MODEL_COLUMNS)
     table["on_front"] = False
@@ -48,6 +55,8 @@ _MODEL_COLUMNS = [
     *("engine", "batch", "us", "us_q1", "us_q3", "speedup"),
     *(*METRICS, "seed_sd", "vali_ndcg@10", "vali_queries", "test_queries"),
     *("difference", "low", "high", "p_value", "mark", "teacher_share"),
+    *("best_forest", "best_difference", "best_low", "best_high", "best_p_value", "best_mark"),
+    *("effect", "effect_low", "effect_high", "needed"),
 ]
 
 
@@ -118,19 +127,23 @@ def _ranking(quality: Quality) -> dict[str, Any]:
     }
 
 
-def _against_teacher(quality: Quality, teacher: Quality, rules: Rules) -> dict[str, Any]:
-    test = rules.compare(quality, teacher)
+def _against(quality: Quality, forest: Quality, rules: Rules, prefix: str = "") -> dict[str, Any]:
+    """The comparison on test with a forest, the columns' names with ``prefix`` in front."""
+    test = rules.compare(quality, forest)
     return {
-        "difference": test.difference,
-        "low": test.interval[0],
-        "high": test.interval[1],
-        "p_value": test.p_value,
-        "mark": _mark(test.difference, test.p_value),
-        "teacher_share": quality.mean("vali") / teacher.mean("vali"),
+        f"{prefix}difference": test.difference,
+        f"{prefix}low": test.interval[0],
+        f"{prefix}high": test.interval[1],
+        f"{prefix}p_value": test.p_value,
+        f"{prefix}mark": mark(test.difference, test.p_value),
+        f"{prefix}effect": test.effect,
+        f"{prefix}effect_low": test.effect_interval[0],
+        f"{prefix}effect_high": test.effect_interval[1],
     }
 
 
-def _mark(difference: float, p_value: float) -> str:
+def mark(difference: float, p_value: float) -> str:
+    """``worse`` or ``better`` where a difference is significant, else nothing."""
     if p_value >= SIGNIFICANT or not difference:
         return ""
     return "worse" if difference < 0 else "better"
@@ -181,7 +194,7 @@ def _test_columns(match: Match) -> dict[str, Any]:
         "high": match.test.interval[1],
         "p_value": match.test.p_value,
         "queries": match.test.queries,
-        "needed": match.needed or NAN,
+        "needed": match.needed,
     }
 
 
@@ -292,7 +305,7 @@ def _loss(quality: Mapping[str, Any]) -> dict[str, Any]:
         "ndcg@10": quality["engine"],
         "low": low,
         "high": high,
-        "mark": _mark(quality["difference"], quality["p_value"]),
+        "mark": mark(quality["difference"], quality["p_value"]),
         **{name: quality[name] for name in (*names, "largest_error", "mean_error")},
     }
 

@@ -1,5 +1,6 @@
 """Paths, and look-ups in the config's catalogue; nothing else."""
 
+import re
 from itertools import product
 from pathlib import Path
 
@@ -8,19 +9,23 @@ from distilrank.config import (
     check_config,
     design_recipe,
     folder_files,
-    folds_of as folds_in,
+    forests_of,
+    kind_of_teacher,
     per_mille,
     suggestion,
 )
 from distilrank.dependencies import library_files, native_files
 from distilrank.files import read_json
+from distilrank.folds import folds_of as folds_in
 from distilrank.letor import SPLIT_FILES, SPLITS
 from distilrank.machine import fingerprint
 from distilrank.naming import budget_name
+from distilrank.recipes import distilled_as, expand_grids
 from snakemake.exceptions import WorkflowError
 
 try:
     check_config(config)
+    config.update(expand_grids(config))
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
@@ -32,6 +37,8 @@ DESIGN = "results/design/{machine}/{dataset}"
 NATIVE = "results/native/libdistilrank.so"
 # The parser alone: data must not be read anew whenever a scorer's code changes.
 PARSER = "results/native/libdistilrank-letor.so"
+# Forests alone: students must not be trained anew whenever a network kernel changes.
+TEACHER_LIBRARY = "results/native/libdistilrank-forest.so"
 NATIVE_SOURCES = native_files()
 
 
@@ -112,6 +119,30 @@ def sample_of(split_name):
     return files
 
 
+def forests_that_are(*kinds):
+    """A wildcard's pattern: the catalogue's forests of these kinds."""
+    named = [
+        name for name, teacher in config["teachers"].items() if kind_of_teacher(teacher) in kinds
+    ]
+    # Where there is none, a pattern that nothing matches.
+    return "|".join(map(re.escape, named)) or "(?!)"
+
+
+def tuned_settings_of(wildcards):
+    """What was found for a forest, if it is tuned."""
+    tuned = kind_of_teacher(config["teachers"][wildcards.teacher]) == "tuned"
+    return [f"results/teachers/{TEACHER}/tuned.json"] if tuned else []
+
+
+def whole_forest(file):
+    """A file of the forest that a prefix is cut from."""
+    return lambda wildcards: (
+        f"results/teachers/{FOLD}/{{source}}/{file}".format(
+            **wildcards, source=config["teachers"][wildcards.teacher]["prefix_of"]
+        )
+    )
+
+
 def reference_model(wildcards):
     """The forest that every timing job of a fold measures beside its own model."""
     first = config["run"]["teachers"][0]
@@ -143,6 +174,12 @@ def widths_of(wildcards):
     if student not in known:
         raise WorkflowError(f"{path} has no '{student}': {suggestion(student, known)}")
     return known[student]
+
+
+def dense_of_first(wildcards, suffix):
+    """A file of the dense network that a recipe shares: of the first recipe that distils alike."""
+    first = dict(wildcards) | {"recipe": DISTILLED_AS[wildcards.recipe]}
+    return f"results/students/{RUN}/sp0.{suffix}".format(**first)
 
 
 def designed_models(dataset):
@@ -200,10 +237,16 @@ def folds_of(dataset):
     ]
 
 
+def learns_from_labels(recipe):
+    return config["recipes"].get(recipe, {}).get("distil", {}).get("learn_from") == "labels"
+
+
 def sparsities():
     return [per_mille(sparsity) for sparsity in config["run"]["sparsities"]]
 
 
+# Recipes that distil alike share their dense networks: the first of them is the one that trains.
+DISTILLED_AS = {name: distilled_as(name, config["recipes"]) for name in config["recipes"]}
 # Designs are made for the machine that times are measured on.
 MACHINE = config["design"].get("machine") or fingerprint()["id"]
 BUDGETS = [budget_name(budget) for budget in config["design"]["budget_us"]]
@@ -212,9 +255,9 @@ FOLDS = [
     for dataset in config["run"]["datasets"]
     for fold in folds_of(dataset)
 ]
-TEACHERS = [
-    {**fold, "teacher": teacher} for fold, teacher in product(FOLDS, config["run"]["teachers"])
-]
+FORESTS = [{**fold, "teacher": name} for fold, name in product(FOLDS, forests_of(config))]
+TEACHERS = [forest for forest in FORESTS if forest["teacher"] in config["run"]["teachers"]]
+# A network that learns from labels is the same under every teacher: it stands under the first.
 STUDENTS = [
     {**teacher, "student": student, "recipe": recipe, "seed": seed, "sparsity": sparsity}
     for teacher, student, recipe, seed, sparsity in product(
@@ -224,13 +267,23 @@ STUDENTS = [
         config["run"]["seeds"],
         sparsities(),
     )
+    if not learns_from_labels(recipe) or teacher["teacher"] == config["run"]["teachers"][0]
 ]
 
 
 def is_timed(model):
-    """Only a data set's first fold and the first seed are timed: the others cost the same."""
+    """Only a data set's first fold and the first seed are timed: the others cost the same.
+
+    So does a network that learns from labels beside its like that learns from a teacher.
+    """
     first_fold = model["fold"] == folds_of(model["dataset"])[0]
-    return first_fold and model.get("seed", config["run"]["seeds"][0]) == config["run"]["seeds"][0]
+    first_seed = model.get("seed", config["run"]["seeds"][0]) == config["run"]["seeds"][0]
+    return first_fold and first_seed and not learns_from_labels(model.get("recipe"))
+
+
+def one_of(names):
+    """A wildcard's pattern for exactly these names; without any it matches nothing."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def students_where(wanted):
@@ -241,18 +294,34 @@ def students_where(wanted):
 
 def results_of(kind):
     """The JSON files of one kind (quality, parity, timing), forests first."""
-    chosen = [model for model in TEACHERS + STUDENTS if kind == "quality" or is_timed(model)]
+    chosen = [model for model in FORESTS + STUDENTS if kind == "quality" or is_timed(model)]
     forest = f"results/{kind}/{TEACHER}/teacher.json"
     network = f"results/{kind}/{RUN}/sp{{sparsity}}.json"
     return [(network if "student" in model else forest).format(**model) for model in chosen]
 
 
-TEACHER_MODELS = [f"results/teachers/{TEACHER}/model.txt".format(**model) for model in TEACHERS]
+TEACHER_MODELS = [f"results/teachers/{TEACHER}/model.txt".format(**model) for model in FORESTS]
 DENSE_MODELS = students_where(lambda model: not model["sparsity"])
 PRUNED_MODELS = students_where(lambda model: model["sparsity"])
+# A pruned network's training is told from its dense one's on, selected or not.
+HISTORY = list(
+    dict.fromkeys(
+        pattern.format(**model) for model in STUDENTS for pattern in patterns_of("history", model)
+    )
+)
 QUALITY = results_of("quality")
 PARITY = results_of("parity")
 TIMING = results_of("timing")
+# Each dense network once, whichever recipes share it; of one fold and seed, as for times.
+SENSITIVITY = sorted(
+    {
+        f"results/sensitivity/{RUN}.json".format(
+            **model | {"recipe": DISTILLED_AS[model["recipe"]]}
+        )
+        for model in STUDENTS
+        if is_timed(model)
+    }
+)
 REPORT = "results/report/index.html"
 CHECKED = "results/report/checks.json"
 DESIGNS = [

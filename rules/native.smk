@@ -19,6 +19,27 @@ rule build_parser:
         "../scripts/build_native.py"
 
 
+rule build_teacher:
+    input:
+        sources=native_files("letor", "cpu", "scorer", "forest", "model_file", "absent"),
+        library=library("build_native"),
+    output:
+        TEACHER_LIBRARY,
+    log:
+        "results/logs/build_teacher.log",
+    benchmark:
+        "results/benchmarks/build_teacher.tsv"
+    conda:
+        "../envs/native.yaml"
+    threads: 1
+    params:
+        options=["-DSCORERS=FORESTS"],
+    message:
+        "Building the native forest scorer that students learn from"
+    script:
+        "../scripts/build_native.py"
+
+
 rule build_native:
     input:
         sources=NATIVE_SOURCES,

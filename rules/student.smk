@@ -5,6 +5,7 @@ rule distil_student:
         model=f"results/teachers/{TEACHER}/model.txt",
         targets=f"results/teachers/{TEACHER}/scores-train.npy",
         midpoints=f"results/teachers/{TEACHER}/midpoints.safetensors",
+        native=TEACHER_LIBRARY,
         design=design_first,
         library=library("distil_student"),
     output:
@@ -24,6 +25,8 @@ rule distil_student:
         f"results/logs/distil_student/{RUN}.log",
     benchmark:
         f"results/benchmarks/distil_student/{RUN}.tsv"
+    wildcard_constraints:
+        recipe=one_of(name for name, first in DISTILLED_AS.items() if name == first),
     conda:
         "../envs/torch.yaml"
     threads: 1
@@ -38,6 +41,41 @@ rule distil_student:
         "../scripts/distil_student.py"
 
 
+rule share_student:
+    input:
+        model=lambda wildcards: dense_of_first(wildcards, "safetensors"),
+        history=lambda wildcards: dense_of_first(wildcards, "csv"),
+        library=library("share_student"),
+    output:
+        model=f"results/students/{RUN}/sp0.safetensors",
+        history=report(
+            f"results/students/{RUN}/sp0.csv",
+            caption="../report/training.rst",
+            category="Training",
+            labels={
+                "data set": "{dataset}",
+                "teacher": "{teacher}",
+                "student": "{student}",
+                "sparsity": "0",
+            },
+        ),
+    log:
+        f"results/logs/share_student/{RUN}.log",
+    benchmark:
+        f"results/benchmarks/share_student/{RUN}.tsv"
+    wildcard_constraints:
+        recipe=one_of(name for name, first in DISTILLED_AS.items() if name != first),
+    conda:
+        "../envs/torch.yaml"
+    threads: 1
+    message:
+        "Taking {wildcards.student} of {wildcards.teacher} on {wildcards.dataset}, fold "
+        "{wildcards.fold}, seed {wildcards.seed}, from a recipe that distils as "
+        "{wildcards.recipe} does"
+    script:
+        "../scripts/share_student.py"
+
+
 rule prune_student:
     input:
         dense=f"results/students/{RUN}/sp0.safetensors",
@@ -46,6 +84,7 @@ rule prune_student:
         model=f"results/teachers/{TEACHER}/model.txt",
         targets=f"results/teachers/{TEACHER}/scores-train.npy",
         midpoints=f"results/teachers/{TEACHER}/midpoints.safetensors",
+        native=TEACHER_LIBRARY,
         library=library("prune_student"),
     output:
         model=f"results/students/{RUN}/sp{{sparsity}}.safetensors",

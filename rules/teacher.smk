@@ -1,7 +1,32 @@
+rule tune_teacher:
+    input:
+        train=split("train"),
+        vali=split("vali"),
+        library=library("tune_teacher"),
+    output:
+        tuned=f"results/teachers/{TEACHER}/tuned.json",
+    log:
+        f"results/logs/tune_teacher/{TEACHER}.log",
+    benchmark:
+        f"results/benchmarks/tune_teacher/{TEACHER}.tsv"
+    wildcard_constraints:
+        teacher=forests_that_are("tuned"),
+    conda:
+        "../envs/lightgbm.yaml"
+    threads: 2
+    params:
+        teacher=lambda wildcards: config["teachers"][wildcards.teacher],
+    message:
+        "Tuning forest {wildcards.teacher} on {wildcards.dataset}, fold {wildcards.fold}"
+    script:
+        "../scripts/tune_teacher.py"
+
+
 rule train_teacher:
     input:
         train=split("train"),
         vali=split("vali"),
+        tuned=tuned_settings_of,
         library=library("train_teacher"),
     output:
         model=f"results/teachers/{TEACHER}/model.txt",
@@ -10,6 +35,8 @@ rule train_teacher:
         f"results/logs/train_teacher/{TEACHER}.log",
     benchmark:
         f"results/benchmarks/train_teacher/{TEACHER}.tsv"
+    wildcard_constraints:
+        teacher=forests_that_are("trained", "tuned"),
     conda:
         "../envs/lightgbm.yaml"
     threads: 2
@@ -19,6 +46,31 @@ rule train_teacher:
         "Training forest {wildcards.teacher} on {wildcards.dataset}, fold {wildcards.fold}"
     script:
         "../scripts/train_teacher.py"
+
+
+rule cut_teacher:
+    input:
+        model=whole_forest("model.txt"),
+        train=whole_forest("train.json"),
+        library=library("cut_teacher"),
+    output:
+        model=f"results/teachers/{TEACHER}/model.txt",
+        train=f"results/teachers/{TEACHER}/train.json",
+    log:
+        f"results/logs/cut_teacher/{TEACHER}.log",
+    benchmark:
+        f"results/benchmarks/cut_teacher/{TEACHER}.tsv"
+    wildcard_constraints:
+        teacher=forests_that_are("prefix"),
+    conda:
+        "../envs/lightgbm.yaml"
+    threads: 1
+    params:
+        teacher=lambda wildcards: config["teachers"][wildcards.teacher],
+    message:
+        "Cutting forest {wildcards.teacher} on {wildcards.dataset}, fold {wildcards.fold}"
+    script:
+        "../scripts/cut_teacher.py"
 
 
 rule score_documents:

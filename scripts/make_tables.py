@@ -8,10 +8,20 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from distilrank import designed, display, evidence, tables, time_tables
+from distilrank import (
+    designed,
+    display,
+    evidence,
+    latex,
+    pruning_tables,
+    recipe_table,
+    tables,
+    time_tables,
+)
 from distilrank.files import write_json, write_text
 from distilrank.logs import job
 from distilrank.matched import Rules, match_forests
+from distilrank.recipes import Recipe
 from distilrank.results import Paths, read_quality, read_timing
 from distilrank.summary import summarise
 
@@ -25,6 +35,7 @@ def make_tables(
     validation: StrPath,
     meta: Paths,
     history: Paths,
+    sensitivity: Paths,
     published: StrPath,
     folder: StrPath,
     summary: StrPath,
@@ -37,6 +48,7 @@ def make_tables(
     seed: int = 0,
     titles: Mapping[str, str] | None = None,
     designs: Paths = (),
+    recipes: Mapping[str, Recipe] | None = None,
 ) -> None:
     """Read what the jobs measured and write ``folder/*.csv``, ``folder/*.tex`` and ``summary``.
 
@@ -45,6 +57,7 @@ def make_tables(
         validation: the predictor's accuracy, with ``samples``.
         meta: ``meta.json`` of every split.
         history: the students' CSV files, one line an epoch.
+        sensitivity: the dense students' JSON files.
         published: ``config/published.yaml``.
         headline_batch: documents a call at which models are compared.
         margin: loss of mean nDCG@10 that still counts as equal quality.
@@ -53,6 +66,7 @@ def make_tables(
         seed: of the randomisation tests.
         titles: a data set's title by its key.
         designs: ``designs.json`` of every data set, if designs were trained.
+        recipes: the selected recipes of the config; the others are compared with the first.
 
     Raises:
         ValueError: if files contradict each other; the message names those to run again.
@@ -62,11 +76,12 @@ def make_tables(
     rules = Rules(headline_batch, margin, permutations, seed)
     models = tables.models_table(qualities, timings, rules)
     matched = tables.matched_table(match_forests(qualities, timings, rules), qualities, margin)
-    predictor = time_tables.predictor_table(validation)
+    predictor, training = time_tables.predictor_table(validation), evidence.training_table(history)
     figures = yaml.safe_load(Path(published).read_text(encoding="utf-8"))["figures"]
     made = {
         "models": models,
         "matched": matched,
+        "recipes": recipe_table.recipes_table(qualities, training, rules, recipes or {}),
         "speedup": tables.speedup_table(timings, headline_batch),
         "precision": tables.precision_table(parity, timings, headline_batch),
         "engines": tables.engines_table(timings),
@@ -79,7 +94,10 @@ def make_tables(
         "checks": evidence.checks_table(models, qualities, min_share),
         "data": evidence.data_table(meta),
         "features": evidence.features_table(qualities, meta),
-        "training": evidence.training_table(history),
+        "unused": pruning_tables.unused_table(qualities, meta),
+        "training": training,
+        "sensitivity": pruning_tables.sensitivity_table(sensitivity),
+        "allocation": pruning_tables.allocation_table(sensitivity),
         "published": evidence.published_table(figures, models, matched),
     }
     planned = designed.read_designs(designs, timings)
@@ -90,7 +108,7 @@ def make_tables(
         logging.info("table %s: %d rows", name, len(table))
         write_text(folder / f"{name}.csv", table.to_csv(index=False))
     for name, (table, columns) in _printed(made).items():
-        write_text(folder / f"{name}.tex", display.latex(table, columns))
+        write_text(folder / f"{name}.tex", latex.tabular(table, columns))
     settings = {
         "headline_batch": headline_batch,
         "margin": margin,
@@ -108,17 +126,18 @@ def _printed(
 ) -> dict[str, tuple[pd.DataFrame, Iterable[display.Column]]]:
     """The tables that LaTeX gets, each with its columns; the data set leads where it varies.
 
-    Single predictions and epochs are too many to print; they are in the CSV files.
+    Single predictions, epochs and points are too many to print; they are in the CSV files.
     """
-    wide, batches = display.by_batch(made["engines"])
+    wide, batches = time_tables.by_batch(made["engines"])
     printed = {
         "engines": (wide, display.engine_columns(batches)),
         "parity": (evidence.parity_by_engine(made["parity"]), display.TABLES["parity"]),
+        "recipes": (recipe_table.mean_lines(made["recipes"]), display.TABLES["recipes"]),
     }
     printed |= {
         name: (made[name], columns)
         for name, columns in display.TABLES.items()
-        if name in made and name not in {*printed, "predictor"}
+        if name in made and name not in {*printed, "predictor", "sensitivity"}
     }
     several = made["models"]["dataset"].nunique() > 1
     leading = (display.text("dataset", "Data set"),) if several else ()
@@ -137,6 +156,7 @@ if __name__ == "__main__":
             validation=snakemake.input.validation,
             meta=snakemake.input.meta,
             history=snakemake.input.history,
+            sensitivity=snakemake.input.sensitivity,
             published=snakemake.input.published,
             folder=Path(snakemake.output.summary).parent / "tables",
             summary=snakemake.output.summary,
@@ -146,4 +166,5 @@ if __name__ == "__main__":
             min_share=snakemake.params.min_share,
             titles=snakemake.params.titles,
             designs=snakemake.input.get("designs", []),
+            recipes=snakemake.params.recipes,
         )

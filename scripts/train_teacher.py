@@ -1,14 +1,13 @@
-"""Train one forest."""
+"""Train one forest, as its entry in the catalogue says or as it was tuned."""
 
 import logging
 from pathlib import Path
 from typing import Any
 
-from distilrank.files import replacing, write_json
+from distilrank.files import read_json, write_json
 from distilrank.letor import Dataset
 from distilrank.logs import job
-from distilrank.readers import read_forest
-from distilrank.teacher import STOPPED_ON, train_forest
+from distilrank.teacher import STOPPED_ON, save_forest, train_forest
 
 
 def train_teacher(
@@ -18,6 +17,7 @@ def train_teacher(
     identity: dict[str, Any],
     model: str | Path,
     record: str | Path,
+    tuned: str | Path | None = None,
     threads: int = 1,
 ) -> None:
     """Train on the split in ``train`` and write ``model`` (LightGBM text) and ``record`` (JSON).
@@ -25,18 +25,18 @@ def train_teacher(
     Args:
         settings: an entry of the config's `teachers`.
         identity: data set, fold and teacher, as the model's files carry them.
+        tuned: what tuning found for it (JSON), if it is tuned.
     """
-    booster, curve = train_forest(Dataset.open(train), Dataset.open(vali), settings, threads)
-    with replacing(model) as temporary:
-        booster.save_model(temporary)
-    forest = read_forest(model)
-    shape = {"trees": len(forest.trees), "max_leaves": forest.max_leaves}
+    used = read_json(tuned)["settings"] if tuned else settings
+    booster, curve = train_forest(Dataset.open(train), Dataset.open(vali), used, threads)
+    shape = save_forest(booster, model)
     logging.info("%d trees of up to %d leaves", shape["trees"], shape["max_leaves"])
     write_json(
         record,
         {
             "model": {"kind": "forest"} | identity | shape,
-            "settings": settings,
+            "settings": used,
+            **({"tune": settings["tune"]} if tuned else {}),
             "selected_by": f"vali {STOPPED_ON}",
             "vali": curve,
         },
@@ -56,5 +56,6 @@ if __name__ == "__main__":
             },
             snakemake.output.model,
             snakemake.output.train,
+            snakemake.input.tuned[0] if snakemake.input.tuned else None,
             threads=snakemake.threads,
         )

@@ -16,6 +16,7 @@ from distilrank.page import inline_svg
 from scripts.make_tables import make_tables
 from scripts.plot_designed import plot_designed
 from scripts.plot_predictor import plot_predictor
+from scripts.plot_sensitivity import plot_sensitivity
 from scripts.plot_speedup import plot_speedup
 from scripts.plot_tradeoff import plot_tradeoff
 from scripts.plot_training import plot_training
@@ -27,6 +28,7 @@ SECTIONS = [
     *("headline", "tradeoff", "models", "matched", "sparse", "precision", "engines", "predictor"),
     *(
         "training",
+        "sensitivity",
         "parity",
         "checks",
         "health",
@@ -66,18 +68,19 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def built(root, datasets=("toy",), titles=None, designs=False):
+def built(root, datasets=("toy",), titles=None, designs=False, recipes=None):
     """Run every script of the report; the page's path."""
+    recipes = recipes or {"plain": {"distil": {}, "prune": {}}}
     report = root / "report"
     tables, figures = report / "tables", report / "figures"
-    results = Results(root / "results", datasets, queries=12)
+    results = Results(root / "results", datasets, queries=12, recipes=list(recipes))
     if designs:
         results.design()
     make_tables(
         **results.inputs,
         published=ROOT / "config" / "published.yaml", folder=tables,
         summary=report / "summary.json", headline_batch=256, margin=0.005, permutations=100,
-        min_share=0.9, titles=titles or {},
+        min_share=0.9, titles=titles or {}, recipes=recipes,
     )  # fmt: skip
     if designs:
         plot_designed(
@@ -89,6 +92,7 @@ def built(root, datasets=("toy",), titles=None, designs=False):
             (plot_tradeoff, "models", {"headline_batch": 256}),
             (plot_speedup, "speedup", {}),
             (plot_training, "training", {}),
+            (plot_sensitivity, "sensitivity", {}),
         ):
             stem = figures / f"{plot.__name__.removeprefix('plot_')}-{dataset}"
             outputs = stem.with_suffix(".svg"), stem.with_suffix(".png")
@@ -156,6 +160,10 @@ def test_every_model_and_headline_is_on_the_page(page_path, page):
     for match in summary["datasets"][0]["matches"]:
         assert match["headline"].replace("'", "&#39;") in page
     assert summary["datasets"][0]["power"] in page
+    best = summary["datasets"][0]["best_forest"]
+    assert f"compares with <strong>{best}</strong>, the forest of this data set" in page
+    assert page.count('<p class="forest">') == 2
+    assert page.count(f'<p class="forest">{best} · the best forest on vali</p>') == 1
     assert "absent is not installed: see the README" in page
 
 
@@ -253,3 +261,22 @@ def test_designs_have_a_section_where_some_were_trained(tmp_path, page):
     (red,) = re.findall(r'<tr class="alert">.*?</tr>', section, flags=re.DOTALL)
     assert "design-400ns-1" in red and ">no<" in red
     assert "1 of 2 designs took longer than their budget" in with_designs
+
+
+def test_recipes_have_a_section_where_there_are_several(tmp_path, page):
+    assert 'id="recipes"' not in page and "#recipes" not in page
+    taught = {"distil": {"epochs": 40}, "prune": {}}
+    alone = {"distil": {"epochs": 40, "learn_from": "labels"}, "prune": {}}
+    text = built(tmp_path, recipes={"taught": taught, "alone": alone}).read_text()
+    sections = Page(text).sections
+    at = sections.index("recipes")
+    assert [*sections[:at], *sections[at + 1 :]] == SECTIONS
+    assert '<a href="#recipes">' in text
+    section = text[text.index('<section id="recipes">') :]
+    section = section[: section.index("</section>")]
+    # Two teachers, two students, two sparsities, each with two recipes and one choice.
+    assert section.count("<td>taught") + section.count("<td>alone") == 2 * 2 * 2 * 2
+    assert section.count(" (chosen)</td>") == 2 * 2 * 2
+    assert "Δ on test to the baseline, taught, and to the forest" in section
+    assert "<strong>alone</strong> learns from the labels alone, without a teacher." in section
+    assert "<td>distil.learn_from labels</td>" in section

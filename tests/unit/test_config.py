@@ -128,7 +128,63 @@ CASES: list[tuple[str, Change, list[str]]] = [
     (
         "unknown key in a recipe",
         lambda c: c["recipes"]["sample"].update(tune={}),
-        ["config key 'recipes.sample' has the unknown key 'tune'", "known are distil, prune"],
+        ["config key 'recipes.sample' has the unknown key 'tune'", "known are distil, grid, prune"],
+    ),
+    (
+        "a grid's misspelt axis",
+        lambda c: c["recipes"]["published-grid"]["grid"].update({"distil.learningrate": [1]}),
+        ["config key 'recipes.published-grid.grid' makes a recipe that is refused: config key "
+         "'recipes.published-grid-01.distil' has the unknown key 'learningrate': did you mean "
+         "'learning_rate'?"],
+    ),
+    (
+        "an axis of no section",
+        lambda c: c["recipes"]["published-grid"]["grid"].update(learning_rate=[1]),
+        ["config key 'recipes.published-grid.grid' is 'learning_rate', expected: distil or prune, "
+         "a dot and a key there, such as distil.learning_rate"],
+    ),
+    (
+        "an axis without values",
+        lambda c: c["recipes"]["published-grid"]["grid"].update({"distil.dropout": []}),
+        ["config key 'recipes.published-grid.grid.distil.dropout' is wrong: [] ",
+         "expected: a list of at least one value, none twice"],
+    ),
+    (
+        "an axis with one value in place of a list",
+        lambda c: c["recipes"]["published-grid"]["grid"].update({"distil.dropout": 0.1}),
+        ["config key 'recipes.published-grid.grid.distil.dropout' is 0.1, expected: a list"],
+    ),
+    (
+        "a grid without axes",
+        lambda c: c["recipes"]["published-grid"].update(grid={}),
+        ["config key 'recipes.published-grid.grid' is wrong: {} ", "expected: what to try"],
+    ),
+    (
+        "a value of a grid that no recipe may have",
+        lambda c: c["recipes"]["published-grid"]["grid"].update({"distil.decay_by": [0.1, 2]}),
+        ["config key 'recipes.published-grid.grid' makes a recipe that is refused: config key "
+         "'recipes.published-grid-10.distil.decay_by' is wrong: 2 is greater than",
+         "expected: a factor above 0 and up to 1"],
+    ),
+    (
+        "a grid's layer that a student lacks",
+        lambda c: (
+            c["run"].update(recipes=["published-grid"], students=["B"]),
+            c["recipes"]["published-grid"].update(grid={"prune.layers": [[1], [1, 5]]}),
+        ),
+        ["config key 'recipes.published-grid-02.prune.layers' names layer 5"],
+    ),
+    (
+        "a recipe named as a grid's point",
+        lambda c: c["recipes"].update({"published-grid-07": c["recipes"]["sample"]}),
+        ["config key 'recipes.published-grid.grid' makes a recipe 'published-grid-07', and there "
+         "is another one of that name: rename the grid or the other recipe"],
+    ),
+    (
+        "a point that a grid lacks",
+        lambda c: c["run"].update(recipes=["published-grid-37"]),
+        ["config key 'run.recipes' names unknown 'published-grid-37': did you mean "
+         "'published-grid'? known are published, published-grid, sample, sample-int8"],
     ),
     (
         "layers belong to pruning",
@@ -279,6 +335,15 @@ CASES: list[tuple[str, Change, list[str]]] = [
          "expected one of lightgbm, ydf-quickscorer"],
     ),
     (
+        "synthetic documents without labels",
+        lambda c: (
+            c["run"].update(recipes=["sample-labels"]),
+            c["recipes"]["sample-labels"]["prune"].update(synthetic_per_real=0.5),
+        ),
+        ["config key 'recipes.sample-labels.prune.synthetic_per_real' is 0.5, expected 0 beside "
+         "learn_from: labels, since synthetic documents have no labels"],
+    ),
+    (
         "a layer that a student lacks",
         lambda c: (
             c["run"].update(students=["B", "A"]),
@@ -286,6 +351,27 @@ CASES: list[tuple[str, Change, list[str]]] = [
         ),
         ["config key 'recipes.sample.prune.layers' names layer 5: "
          "student 'B' has layers 1 to 4"],
+    ),
+    (
+        "a ramp longer than the training",
+        lambda c: c["recipes"]["sample"]["prune"].update(schedule="gradual", ramp=41),
+        ["config key 'recipes.sample.prune.ramp' is 41, expected at most 40, its epochs"],
+    ),
+    (
+        "a ramp of no schedule that has one",
+        lambda c: c["recipes"]["sample"]["prune"].update(ramp=10),
+        ["config key 'recipes.sample.prune.ramp' is of 'schedule: gradual', found 'one-shot'"],
+    ),
+    (
+        "rounds that are not said",
+        lambda c: c["recipes"]["sample"]["prune"].update(schedule="iterative"),
+        ["config key 'recipes.sample.prune' lacks the key 'rounds', which 'schedule: iterative' "
+         "needs"],
+    ),
+    (
+        "an unknown scope",
+        lambda c: c["recipes"]["sample"]["prune"].update(scope="all"),
+        ["config key 'recipes.sample.prune.scope' is wrong: 'all' is not one of", "lamp"],
     ),
     (
         "layer 0",
@@ -408,6 +494,17 @@ CASES: list[tuple[str, Change, list[str]]] = [
         "generated folds",
         lambda c: (generated(c), c["datasets"]["mslr-generated"].update(folds=[1, 2])),
         ["config key 'datasets.mslr-generated.folds' is [1, 2], expected [1]"],
+    ),
+    (
+        "generated queries that are dealt",
+        lambda c: (generated(c), c["datasets"]["mslr-generated"].update(folds="cv5")),
+        ["config key 'datasets.mslr-generated.folds' is cv5, expected [1]"],
+    ),
+    (
+        "a fold beyond those that queries are dealt into",
+        lambda c: c["run"].update(datasets=["mslr-sample-cv5"], folds=[6]),
+        ["config key 'run.folds' is [6] and the data set 'mslr-sample-cv5' has none of them",
+         "it has [1, 2, 3, 4, 5]"],
     ),
     (
         "no queries to generate",

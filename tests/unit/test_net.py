@@ -1,6 +1,7 @@
 """The network in training: the same function as the student's, in fp32 and in int8."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,8 +124,8 @@ def test_a_silent_layer_can_be_equalised(student, rows):
 
 
 @pytest.fixture(scope="module")
-def lesson(fold: Fold) -> Lesson:
-    return open_lesson(fold.data, fold.teacher, threads=1)
+def lesson(fold: Fold, native_library: Path) -> Lesson:
+    return open_lesson(fold.data, fold.teacher, native_library)
 
 
 SCHEDULE = Schedule(epochs=25, batch=40, learning_rate=0.005)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilrank import display, evidence, tables, time_tables
+from distilrank import display, evidence, latex, tables, time_tables
 from distilrank.matched import Rules
 from distilrank.results import Key, Quality, Timing, named_by_path
 from tests.results_builder import forest, loss, measurement, network, parity, quality, timing
@@ -71,6 +71,63 @@ def test_the_models_table():
     # Five equal differences: 2 of the 32 sign patterns are as extreme, so p is about 1/16.
     assert student["p_value"] == pytest.approx(2 / 32, abs=0.04)
     assert table["on_front"].tolist() == [True, True]
+    assert math.isnan(student["effect"]), "equal differences have no spread to be measured in"
+
+
+def test_the_models_table_tells_the_effect_size_and_the_queries_needed():
+    model, noise = network("A"), np.tile([0.1, -0.1], 20)
+    pair = {
+        one.key: one
+        for one in (
+            Quality(Key.of(forest()), [quality(forest(), [0.5] * 40, [0.5] * 40)]),
+            Quality(Key.of(model), [quality(model, [0.5] * 40, (0.52 + noise).tolist())]),
+        )
+    }
+    teacher, student = tables.models_table(pair, {}, RULES).to_dict("records")
+    assert all(math.isnan(teacher[name]) for name in ("effect", "effect_low", "needed"))
+    # The differences are 0.02 -+ 0.1, so their deviation is 0.1 sqrt(40 / 39).
+    assert student["effect"] == pytest.approx(0.2 / math.sqrt(40 / 39))
+    assert student["effect_low"] < 0 < student["effect"] < student["effect_high"]
+    assert student["needed"] == pytest.approx((2.80 * 0.1 / 0.005) ** 2 * 40 / 39, rel=0.01)
+    cell = next(column for column in display.TABLES["models"] if column.title == "Effect size").cell
+    assert cell(teacher) == display.MISSING
+    assert cell(student).startswith("+0.20 [−0.12, +0.51]")
+
+
+def test_models_are_compared_with_the_best_forest_too():
+    """Which forest is best is decided on vali, where `small` leads; test says the opposite."""
+    teacher, best = forest(), forest("small")
+    models = {
+        Key.of(model): Quality(Key.of(model), [quality(model, vali, test)])
+        for model, vali, test in (
+            (teacher, [0.5, 0.5, 0.6], [0.50, 0.60, 0.62]),
+            (best, [0.6, 0.6, 0.6], [0.45, 0.50, 0.64]),
+            (network("A", 0.95), [0.7, 0.7, 0.7], [0.40, 0.55, 0.61]),
+            (network("A", 0.95, "small"), [0.7, 0.7, 0.7], [0.40, 0.56, 0.61]),
+            (forest(dataset="other"), [0.9, 0.9], [0.9, 0.9]),
+        )
+    }
+    table = tables.models_table(models, {}, RULES).set_index(["dataset", "name"])
+    assert table["best_forest"].to_dict() == {
+        ("toy", "large"): "small",
+        ("toy", "small"): "small",
+        ("toy", "large/A 95 %"): "small",
+        ("toy", "small/A 95 %"): "small",
+        ("other", "large"): "large",
+    }
+    pupil = table.loc[("toy", "large/A 95 %")]
+    assert pupil["best_difference"] == pytest.approx((0.40 + 0.55 + 0.61 - 0.45 - 0.50 - 0.64) / 3)
+    assert pupil["difference"] == pytest.approx((0.40 + 0.55 + 0.61 - 0.50 - 0.60 - 0.62) / 3)
+    assert pupil["best_low"] < pupil["best_difference"] < pupil["best_high"]
+    assert 0 < pupil["best_p_value"] <= 1
+    own = table.loc[("toy", "small/A 95 %")]
+    for name in ("difference", "low", "high", "p_value", "mark"):
+        assert own[f"best_{name}"] == own[name], "its own teacher is the best forest"
+    # Forests that are not the best are compared with it; the best itself with none.
+    assert table.loc[("toy", "large"), "best_difference"] == pytest.approx(0.13 / 3)
+    assert table["best_difference"].isna().tolist() == [
+        name == "small" or dataset == "other" for dataset, name in table.index
+    ]
 
 
 @pytest.mark.parametrize(("level", "mark"), [(0.4, "worse"), (0.6, "better"), (0.5, "")])
@@ -144,7 +201,7 @@ def test_skipped_engines_keep_their_reasons_and_are_counted():
     assert evidence.skipped_engines(table).to_dict("records") == [
         {"engine": "xsmm", "reason": "no library", "models": 2}
     ]
-    wide, batches = display.by_batch(table)
+    wide, batches = time_tables.by_batch(table)
     assert batches == [20, 256]
     assert wide.fillna(0)[["20", "256"]].to_numpy().tolist() == [[0.0, 1.0], [1.0, 2.0]]
 
@@ -172,7 +229,7 @@ def test_a_job_without_its_reference_is_flagged():
 
 def test_checks_of_quality_and_sparsity():
     good, bad = network("A", 0.9), network("C", 0.9)
-    bad["layer_sparsity"][0] = 0.88
+    bad["pruned_from"]["zeros"][0] = round(0.88 * 136 * 200)
     found = qualities((forest(), 0.5), (good, 0.5), (bad, 0.3))
     models = tables.models_table(found, {}, RULES)
     checks = evidence.checks_table(models, found, 0.9).set_index(["name", "check"])["ok"]
@@ -322,13 +379,12 @@ def test_a_tiny_loss_does_not_print_as_minus_zero():
 def test_latex_is_escaped_and_aligned():
     table = pd.DataFrame({"name": ["a_b & 95 %"], "us": [0.5]})
     columns = (display.text("name", "Model"), display.number("us", "Time", "µs/doc"))
-    lines = display.latex(table, columns).splitlines()
+    lines = latex.tabular(table, columns).splitlines()
     assert lines[1] == r"\begin{tabular}{lr}"
     assert r"a\_b \& 95 \% & 0.500 \\" in lines
     assert r" & $\mu$s/doc \\" in lines
     assert (
-        display.escape_latex("\\x^2 < ▼")
-        == r"\textbackslash{}x\textasciicircum{}2 $<$ $\downarrow$"
+        latex.escape_latex("\\x^2 < ▼") == r"\textbackslash{}x\textasciicircum{}2 $<$ $\downarrow$"
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from distilrank.metrics import per_query
 from distilrank.readers import read_forest
-from distilrank.teacher import score, train_forest
+from distilrank.teacher import bin_splits, grow, score, train_forest
 
 SETTINGS = {"trees": 60, "leaves": 5, "learning_rate": 0.2, "min_data_in_leaf": 5}
 
@@ -42,6 +42,46 @@ def test_without_stopping_every_tree_is_kept(splits, tmp_path):
         rtol=0,
         atol=1e-12,  # 60 float64 additions of values below 1
     )
+
+
+@pytest.mark.parametrize("stopping", [0, 30])
+def test_it_ends_where_no_tree_can_grow(splits, stopping):
+    """Second derivatives shrink as the ranking gets better, until no leaf has enough of them."""
+    settings = SETTINGS | {"min_sum_hessian_in_leaf": 4, "early_stopping": stopping}
+    booster, curve = train_forest(splits["train"], splits["vali"], settings, threads=1)
+    assert len(curve) < 30, "neither the most trees nor early stopping ended it"
+    kept = int(np.argmax(curve)) + 1 if stopping else len(curve)
+    assert booster.num_trees() == kept
+    leaves = [tree["num_leaves"] for tree in booster.dump_model()["tree_info"]]
+    assert min(leaves) > 1
+
+
+def test_binned_once_the_splits_give_the_same_forests(splits):
+    binned = bin_splits(splits["train"], splits["vali"], SETTINGS, threads=1)
+    for more in ({}, {"min_data_in_leaf": 40, "feature_fraction": 0.5}, {}):
+        settings = SETTINGS | {"trees": 5} | more
+        alone, curve = train_forest(splits["train"], splits["vali"], settings, threads=1)
+        again, same = grow(binned, settings)
+        assert again.model_to_string() == alone.model_to_string()
+        assert same == curve
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("min_sum_hessian_in_leaf", 2.0),
+        ("lambda_l2", 3.0),
+        ("feature_fraction", 0.5),
+        ("bagging_fraction", 0.5),
+        ("lambdarank_truncation_level", 3),
+    ],
+)
+def test_each_setting_changes_the_forest(splits, name, value):
+    plain, _ = train_forest(splits["train"], splits["vali"], SETTINGS, threads=1)
+    changed = SETTINGS | {name: value}
+    other, _ = train_forest(splits["train"], splits["vali"], changed, threads=1)
+    rows = splits["test"].features
+    assert score(plain, rows, 1).tolist() != score(other, rows, 1).tolist()
 
 
 def test_a_longer_run_begins_with_the_shorter_one(splits):

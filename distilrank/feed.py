@@ -1,0 +1,152 @@
+"""What the trainer eats: batches of real and synthetic documents, made ahead in the background."""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+import numpy as np
+
+from distilrank.letor import MISSING, Dataset, ranges
+from distilrank.readers import read_forest
+from distilrank.scorer import Scorer
+from distilrank.student import Student
+from distilrank.synthetic import Midpoints
+
+Score = Callable[[np.ndarray], np.ndarray]
+# Batches that wait for the trainer, for each thread that makes them.
+_AHEAD = 4
+# Apart from the numbers of epochs, which the order of documents is drawn by.
+_ORDER, _SYNTHETIC = 0, 1
+
+
+class ForestTeacher:
+    """Scores raw rows with a forest, by the native scorer, from any number of threads at once."""
+
+    def __init__(self, model: str | os.PathLike, library: str | os.PathLike | None = None) -> None:
+        """Read the LightGBM text ``model``.
+
+        Raises:
+            ValueError: if it is no forest that can be scored.
+            OSError: if the native library is missing.
+        """
+        self._scorer = Scorer(read_forest(model), library=library)
+        self._own = threading.local()
+        self._cloning = threading.Lock()
+
+    @property
+    def n_features(self) -> int:
+        return self._scorer.n_features
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """(documents, features) float32 to (documents,) float32 raw scores."""
+        if not hasattr(self._own, "scorer"):
+            with self._cloning:
+                self._own.scorer = self._scorer.clone()
+        return self._own.scorer.score(rows)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Documents of one training step: the real ones, then the synthetic ones.
+
+    Attributes:
+        rows: (documents, features) float32 z-scores.
+        targets: (documents,) float32, what the student should score.
+        sizes: (queries,) the documents of each query, where real documents come by query.
+    """
+
+    rows: np.ndarray
+    targets: np.ndarray
+    sizes: np.ndarray | None = None
+
+
+class Feed:
+    """All batches of a training, each made of its seed, epoch and step alone.
+
+    So a batch is the same whatever thread makes it, and a training that was cut off goes on with
+    the batches it would have had. Real documents, or whole queries, come in a new random order
+    each epoch; synthetic ones are drawn anew for every batch and scored by the teacher.
+    """
+
+    def __init__(
+        self, train: Dataset, targets: np.ndarray, student: Student, seed: int, batch: int,
+        synthetic_per_real: float, midpoints: Midpoints, teacher: Score, by_query: bool = False,
+    ) -> None:  # fmt: skip
+        """Take everything; no document is read yet.
+
+        Args:
+            train: the real documents; labels are not read.
+            targets: (documents,) what they should score.
+            student: whose z-score the rows get.
+            batch: real documents a step; an epoch's last step may have fewer.
+            synthetic_per_real: synthetic documents for each real one of a batch.
+            midpoints, teacher: what synthetic documents are drawn from and scored by.
+            by_query: a step takes whole queries, those that begin among its ``batch`` documents.
+        """
+        self.train, self.targets, self.seed, self.batch_size = train, targets, seed, batch
+        self.synthetic_per_real, self.midpoints, self.teacher = (
+            synthetic_per_real, midpoints, teacher,
+        )  # fmt: skip
+        self.by_query, self._student = by_query, student
+        # Synthetic values are few: they are standardised once.
+        owners = np.repeat(np.arange(train.n_features), np.diff(midpoints.offsets))
+        deviations = midpoints.values.astype(np.float64) - student.mean[owners]
+        self._standardised = (deviations / student.scale[owners]).astype(np.float32)
+
+    def epoch(self, epoch: int, threads: int, background: bool = False) -> Iterator[Batch]:
+        """The batches of one epoch in order, some made ahead by ``threads`` threads.
+
+        Args:
+            background: make them while the trainer works, as suits a trainer on a GPU. Else both
+                take turns: threads that get in the way of PyTorch's, which wait for each other
+                many times a step, cost far more than they bring.
+        """
+        plan = self.plan(epoch)
+        make = partial(self.batch, epoch, plan=plan)
+        steps = iter(range(len(plan)))
+        waiting: deque[Future[Batch]] = deque()
+        with ThreadPoolExecutor(threads, "feed") as pool:
+            for _ in plan:
+                if background or not waiting:
+                    more = islice(steps, _AHEAD * threads - len(waiting))
+                    waiting.extend([pool.submit(make, step) for step in more])
+                if not background:
+                    wait(waiting)
+                yield waiting.popleft().result()
+
+    def plan(self, epoch: int) -> list[np.ndarray]:
+        """The real documents of each step of an epoch, or its queries: arrays of indices."""
+        generator = np.random.default_rng([self.seed, epoch, _ORDER])
+        if not self.by_query:
+            order = generator.permutation(self.train.n_documents)
+            return np.split(order, range(self.batch_size, len(order), self.batch_size))
+        order = generator.permutation(self.train.n_queries)
+        sizes = self.train.group_sizes[order]
+        step = (np.cumsum(sizes) - sizes) // self.batch_size
+        return np.split(order, np.flatnonzero(np.diff(step)) + 1)
+
+    def batch(self, epoch: int, step: int, plan: Sequence[np.ndarray] | None = None) -> Batch:
+        """One batch; ``step`` counts from 0 and ``epoch`` from 1."""
+        chosen = np.sort((self.plan(epoch) if plan is None else plan)[step])
+        sizes = self.train.group_sizes[chosen] if self.by_query else None
+        real = chosen if sizes is None else ranges(self.train.offsets[chosen], sizes)
+        rows = [self._standard(self.train.features[real])]
+        targets = [self.targets[real]]
+        drawn = round(len(real) * self.synthetic_per_real)
+        if drawn:
+            generator = np.random.default_rng([self.seed, epoch, _SYNTHETIC, step])
+            places = self.midpoints.draw_places(drawn, generator)
+            rows.append(self._standardised.take(places))
+            targets.append(self.teacher(self.midpoints.values.take(places)))
+        return Batch(np.concatenate(rows), np.concatenate(targets).astype(np.float32), sizes)
+
+    def _standard(self, rows: np.ndarray) -> np.ndarray:
+        if self._student.fill is not None:
+            rows = np.where(rows == MISSING, self._student.fill, rows)
+        # In float64: raw features reach 1e9, where float32 has few digits left.
+        return ((rows - self._student.mean) / self._student.scale).astype(np.float32)
