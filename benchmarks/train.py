@@ -219,7 +219,7 @@ NAMED: Mapping[Callable[..., Any], str] = {
     public_loop.validate: "validation",
     public_loop.ndcg: "validation",
     Feed.batch: "real rows",
-    Feed.order: "real rows",
+    Feed.plan: "real rows",
     Midpoints.draw_places: "drawing",
     ForestTeacher.__call__: "teacher",
     Net.outputs: "forward",
