@@ -26,7 +26,7 @@ from distilrank.files import replacing
 from distilrank.letor import Dataset
 from distilrank.logs import progress
 from distilrank.losses import listwise_softmax
-from distilrank.metrics import per_query
+from distilrank.metrics import Judged
 from distilrank.net import Net
 from distilrank.student import Student
 from distilrank.synthetic import Midpoints
@@ -250,6 +250,7 @@ def train(
     net = Net(student, schedule.dropout, masks, precision).to(device)
     optimiser = torch.optim.Adam(net.parameters(), weight_decay=schedule.weight_decay, fused=True)
     feed = lesson.feed(student, schedule, seed)
+    judged = Judged(lesson.vali.labels, lesson.vali.offsets)
     done = checkpoint.load(net, optimiser, student) if checkpoint else Progress(student)
     epochs = progress(range(done.epoch + 1, schedule.epochs + 1), "training", schedule.epochs)
     for epoch in epochs:
@@ -260,7 +261,7 @@ def train(
             net.equalise(torch.from_numpy(_some_of(lesson.train, seed)).to(device))
         loss, rows = _epoch(net, optimiser, feed, schedule, epoch)
         trained = time.perf_counter() - start
-        ndcg = _validate(net, lesson.vali, no_relevant)
+        ndcg = _validate(net, lesson.vali.features, judged, no_relevant)
         seconds = time.perf_counter() - start
         rate = schedule.rate(epoch)
         values = (epoch, loss, ndcg, rate, seconds, rows / trained)
@@ -356,14 +357,13 @@ def _check_losses(losses: torch.Tensor, feed: Feed, schedule: Schedule, epoch: i
     )
 
 
-def _validate(net: Net, vali: Dataset, no_relevant: float | None) -> float:
+def _validate(net: Net, features: np.ndarray, judged: Judged, no_relevant: float | None) -> float:
     net.eval()
     with torch.inference_mode():
         scores = np.concatenate(
             [
-                net(torch.tensor(vali.features[start : start + 16384]).to(net.mean.device)).cpu()
-                for start in range(0, vali.n_documents, 16384)
+                net(torch.tensor(features[start : start + 16384]).to(net.mean.device)).cpu()
+                for start in range(0, len(features), 16384)
             ]
         )
-    values = per_query(SELECTION, scores, vali.labels, vali.offsets, no_relevant)
-    return float(np.nanmean(values))
+    return float(np.nanmean(judged.per_query(SELECTION, scores, no_relevant)))
