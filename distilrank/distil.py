@@ -47,7 +47,6 @@ class Schedule:
     Attributes:
         epochs: passes over the real documents.
         batch: real documents a step; ``synthetic_per_real`` times as many synthetic ones join.
-        min_steps: the fewest steps of an epoch: on few documents the batch shrinks.
         learning_rate: of Adam, at the start.
         decay: ``steps``: multiplied by ``decay_by`` after each epoch in ``decay_at``; or
             ``cosine``: along half a cosine from ``learning_rate`` to 0 at the end (Loshchilov and
@@ -68,7 +67,6 @@ class Schedule:
     epochs: int
     batch: int
     learning_rate: float
-    min_steps: int = 1
     decay: str = "steps"
     decay_at: Sequence[int] = ()
     decay_by: float = 0.1
@@ -78,10 +76,6 @@ class Schedule:
     keep: str = "best"
     learn_from: str = "teacher"
     compute: str = "fp32"
-
-    def batch_of(self, documents: int) -> int:
-        """Real documents a step where train has ``documents``."""
-        return min(self.batch, -(-documents // self.min_steps))
 
     def rate(self, epoch: int, part: float = 0.0) -> float:
         """The learning rate in ``epoch``, which counts from 1, when ``part`` of it is done."""
@@ -118,8 +112,7 @@ class Lesson:
         blind = schedule.learn_from == "teacher"
         return Feed(
             self.train, self.targets if blind else self.train.labels, student, seed,
-            schedule.batch_of(self.train.n_documents),
-            schedule.synthetic_per_real if blind else 0.0,
+            schedule.batch, schedule.synthetic_per_real if blind else 0.0,
             self.midpoints, self.teacher, by_query=not blind,
         )  # fmt: skip
 

@@ -64,13 +64,6 @@ def test_synthetic_documents_lie_on_midpoints_and_have_the_teachers_scores(
     np.testing.assert_allclose(batch.targets[70:], expected, rtol=0, atol=1e-6)
 
 
-def test_few_documents_make_the_batch_smaller(lesson, student):
-    feed = feed_of(lesson, student, batch=1000, min_steps=7)
-    sizes = [len(batch.rows) // 2 for batch in feed.epoch(1, threads=1)]
-    assert sizes == [35] * 6 + [30], "240 documents in 7 steps"
-    assert len(feed_of(lesson, student, batch=60, min_steps=2).plan(1)) == 4
-
-
 def test_by_query_every_query_is_whole_and_seen_once(lesson, student):
     """12 queries of 20 documents; a step takes those that begin among its 70 documents."""
     feed = feed_of(lesson, student, learn_from="labels")
