@@ -102,7 +102,7 @@ def test_the_pruned_student_is_as_sparse_as_asked(finished: Path) -> None:
     student = Student.load(finished / RUN / "sp950.safetensors")
     zeros = round(0.95 * 24 * 136)
     assert student.meta["pruned_from"] == {
-        "architecture": "136-24-8-1", "zeros": [zeros, 0, 0], "layers": [1], "scope": "layer",
+        "architecture": "136-24-8-1", "zeros": [zeros, 0, 0], "layers": [1],
     }  # fmt: skip
     assert np.count_nonzero(student.weights[0]) <= 24 * 136 - zeros
     assert student.sparsity(1) < 0.01
