@@ -6,6 +6,7 @@ error on the teacher's scores, over real documents and as many synthetic ones, d
 
 import csv
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from distilrank.checkpoint import Checkpoint, Progress, digest
-from distilrank.feed import Feed, ForestTeacher, Score
+from distilrank.feed import Batch, Feed, ForestTeacher, Score
 from distilrank.files import replacing
 from distilrank.letor import Dataset
 from distilrank.logs import progress
+from distilrank.losses import listwise_softmax
 from distilrank.metrics import per_query
 from distilrank.net import Net
 from distilrank.student import Student
@@ -45,10 +48,19 @@ class Schedule:
     Attributes:
         epochs: passes over the real documents.
         batch: real documents a step; ``synthetic_per_real`` times as many synthetic ones join.
-        learning_rate: of Adam, multiplied by ``decay_by`` after each epoch in ``decay_at``.
+        learning_rate: of Adam, at the start.
+        decay: ``steps``: multiplied by ``decay_by`` after each epoch in ``decay_at``; or
+            ``cosine``: along half a cosine from ``learning_rate`` to 0 at the end (Loshchilov and
+            Hutter, ICLR 2017, without restarts).
         weight_decay: Adam's L2 penalty.
         dropout: share of the first hidden layer's outputs dropped while training.
         synthetic_per_real: synthetic documents for each real one.
+        average: validate and keep the exponential moving average of the weights, of which every
+            step leaves this share (Polyak and Juditsky, 1992; Izmailov et al., UAI 2018); 0: the
+            weights themselves.
+        learn_from: ``teacher``: mean squared error on its scores; or ``labels``: the same network
+            without a teacher, on train's labels by `losses.listwise_softmax`, whole queries a
+            step, and no synthetic documents, which have no labels.
         compute: ``fp32``, or ``bf16`` for the products of forward and backward pass; weights,
             gradients and Adam are float32 either way.
     """
@@ -56,15 +68,21 @@ class Schedule:
     epochs: int
     batch: int
     learning_rate: float
+    decay: str = "steps"
     decay_at: Sequence[int] = ()
     decay_by: float = 0.1
     weight_decay: float = 0.0
     dropout: float = 0.0
     synthetic_per_real: float = 1.0
+    average: float = 0.0
+    learn_from: str = "teacher"
     compute: str = "fp32"
 
-    def rate(self, epoch: int) -> float:
-        """The learning rate in ``epoch``, which counts from 1."""
+    def rate(self, epoch: int, part: float = 0.0) -> float:
+        """The learning rate in ``epoch``, which counts from 1, when ``part`` of it is done."""
+        if self.decay == "cosine":
+            done = (epoch - 1 + part) / self.epochs
+            return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
         decays = sum(at < epoch for at in self.decay_at)
         return self.learning_rate * self.decay_by**decays
 
@@ -74,7 +92,7 @@ class Lesson:
     """What a student learns from.
 
     Attributes:
-        train, vali: the splits; ``train``'s labels are never used.
+        train, vali: the splits; ``train``'s labels are used where a schedule says so, and else not.
         targets: (train documents,) the teacher's scores of the train split.
         midpoints: where synthetic documents come from.
         teacher: scores raw rows, (documents, features) float32 to (documents,) floats.
@@ -92,9 +110,11 @@ class Lesson:
 
     def feed(self, student: Student, schedule: Schedule, seed: int) -> Feed:
         """The batches that ``student`` is trained on."""
+        blind = schedule.learn_from == "teacher"
         return Feed(
-            self.train, self.targets, student, seed, schedule.batch, schedule.synthetic_per_real,
-            self.midpoints, self.teacher,
+            self.train, self.targets if blind else self.train.labels, student, seed,
+            schedule.batch, schedule.synthetic_per_real if blind else 0.0,
+            self.midpoints, self.teacher, by_query=not blind,
         )  # fmt: skip
 
 
@@ -223,8 +243,11 @@ def train(
     masks = masks or [None] * len(student.weights)
     net = Net(student, schedule.dropout, masks, precision).to(device)
     optimiser = torch.optim.Adam(net.parameters(), weight_decay=schedule.weight_decay, fused=True)
+    average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(schedule.average))
+    kept = average.module if schedule.average else net
+    both = nn.ModuleList([net, average])
     feed = lesson.feed(student, schedule, seed)
-    done = checkpoint.load(net, optimiser, student) if checkpoint else Progress(student)
+    done = checkpoint.load(both, optimiser, student) if checkpoint else Progress(student)
     epochs = progress(range(done.epoch + 1, schedule.epochs + 1), "training", schedule.epochs)
     for epoch in epochs:
         start = time.perf_counter()
@@ -232,18 +255,19 @@ def train(
             net.set_masks(masks_at(epoch, net.student()))
         if precision == "int8":
             net.equalise(torch.from_numpy(_some_of(lesson.train, seed)).to(device))
-        loss = _epoch(net, optimiser, feed, schedule, epoch)
+        loss, rows = _epoch(net, average, optimiser, feed, schedule, epoch)
         trained = time.perf_counter() - start
-        ndcg = _validate(net, lesson.vali, no_relevant)
+        kept.hold_masks()  # What a mask took away lately still stands in the average.
+        ndcg = _validate(kept, lesson.vali, no_relevant)
         seconds = time.perf_counter() - start
         rate = schedule.rate(epoch)
-        values = (epoch, loss, ndcg, rate, seconds, feed.rows / trained)
+        values = (epoch, loss, ndcg, rate, seconds, rows / trained)
         done.history.append(dict(zip(HISTORY, values, strict=True)))
         if epoch >= select_from and ndcg > done.best_ndcg:
-            done.best, done.best_ndcg = net.student(), ndcg
+            done.best, done.best_ndcg = kept.student(), ndcg
         _log(done.history, schedule.epochs)
         if checkpoint:
-            checkpoint.save(net, optimiser, done)
+            checkpoint.save(both, optimiser, done)
     return done.best, done.history
 
 
@@ -270,29 +294,42 @@ def _log(history: Sequence[Mapping[str, float]], epochs: int) -> None:
 
 
 def _epoch(
-    net: Net, optimiser: torch.optim.Optimizer, feed: Feed, schedule: Schedule, epoch: int
-) -> float:
-    """One pass over the real documents; the mean loss of its steps."""
+    net: Net,
+    average: AveragedModel,
+    optimiser: torch.optim.Optimizer,
+    feed: Feed,
+    schedule: Schedule,
+    epoch: int,
+) -> tuple[float, int]:
+    """One pass over the real documents: the mean loss of its steps, and the rows it took."""
     net.train()
-    optimiser.param_groups[0]["lr"] = schedule.rate(epoch)
-    device = net.mean.device
-    lower = torch.autocast(device.type, torch.bfloat16, enabled=schedule.compute == "bf16")
+    device, steps = net.mean.device, len(feed.plan(epoch))
     # Kept on the device: reading every step's loss would make a GPU wait for each.
-    losses = torch.empty(feed.steps, device=device)
-    threads = torch.get_num_threads()
-    for step, batch in enumerate(feed.epoch(epoch, threads, background=device.type == "cuda")):
-        with lower:
-            scores = net.outputs(torch.from_numpy(batch.rows).to(device))
-        wanted = torch.from_numpy(batch.targets).to(device)
-        loss = nn.functional.mse_loss(scores.float(), wanted)
+    losses, rows = torch.empty(steps, device=device), 0
+    batches = feed.epoch(epoch, torch.get_num_threads(), background=device.type == "cuda")
+    for step, batch in enumerate(batches):
+        optimiser.param_groups[0]["lr"] = schedule.rate(epoch, step / steps)
+        loss = _loss(net, batch, schedule)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         net.hold_masks()
-        losses[step] = loss.detach()
-        if (step + 1) % _LOOKED_AT == 0 or step + 1 == feed.steps:
+        if schedule.average:
+            average.update_parameters(net)
+        losses[step], rows = loss.detach(), rows + len(batch.rows)
+        if (step + 1) % _LOOKED_AT == 0 or step + 1 == steps:
             _check_losses(losses[: step + 1], feed, schedule, epoch)
-    return float(losses.mean())
+    return float(losses.mean()), rows
+
+
+def _loss(net: Net, batch: Batch, schedule: Schedule) -> torch.Tensor:
+    device = net.mean.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=schedule.compute == "bf16"):
+        scores = net.outputs(torch.from_numpy(batch.rows).to(device))
+    targets = torch.from_numpy(batch.targets).to(device)
+    if batch.sizes is None:
+        return nn.functional.mse_loss(scores.float(), targets)
+    return listwise_softmax(scores.float(), targets, batch.sizes)
 
 
 def _check_losses(losses: torch.Tensor, feed: Feed, schedule: Schedule, epoch: int) -> None:

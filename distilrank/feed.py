@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +11,7 @@ from itertools import islice
 
 import numpy as np
 
-from distilrank.letor import MISSING, Dataset
+from distilrank.letor import MISSING, Dataset, ranges
 from distilrank.readers import read_forest
 from distilrank.scorer import Scorer
 from distilrank.student import Student
@@ -57,23 +57,25 @@ class Batch:
     Attributes:
         rows: (documents, features) float32 z-scores.
         targets: (documents,) float32, what the student should score.
+        sizes: (queries,) the documents of each query, where real documents come by query.
     """
 
     rows: np.ndarray
     targets: np.ndarray
+    sizes: np.ndarray | None = None
 
 
 class Feed:
     """All batches of a training, each made of its seed, epoch and step alone.
 
     So a batch is the same whatever thread makes it, and a training that was cut off goes on with
-    the batches it would have had. Real documents come in a new random order each epoch; synthetic
-    ones are drawn anew for every batch and scored by the teacher.
+    the batches it would have had. Real documents, or whole queries, come in a new random order
+    each epoch; synthetic ones are drawn anew for every batch and scored by the teacher.
     """
 
     def __init__(
         self, train: Dataset, targets: np.ndarray, student: Student, seed: int, batch: int,
-        synthetic_per_real: float, midpoints: Midpoints, teacher: Score,
+        synthetic_per_real: float, midpoints: Midpoints, teacher: Score, by_query: bool = False,
     ) -> None:  # fmt: skip
         """Take everything; no document is read yet.
 
@@ -84,28 +86,17 @@ class Feed:
             batch: real documents a step; an epoch's last step may have fewer.
             synthetic_per_real: synthetic documents for each real one of a batch.
             midpoints, teacher: what synthetic documents are drawn from and scored by.
+            by_query: a step takes whole queries, those that begin among its ``batch`` documents.
         """
         self.train, self.targets, self.seed, self.batch_size = train, targets, seed, batch
         self.synthetic_per_real, self.midpoints, self.teacher = (
             synthetic_per_real, midpoints, teacher,
         )  # fmt: skip
-        self._student = student
+        self.by_query, self._student = by_query, student
         # Synthetic values are few: they are standardised once.
         owners = np.repeat(np.arange(train.n_features), np.diff(midpoints.offsets))
         deviations = midpoints.values.astype(np.float64) - student.mean[owners]
         self._standardised = (deviations / student.scale[owners]).astype(np.float32)
-
-    @property
-    def steps(self) -> int:
-        """Steps of an epoch."""
-        return -(-self.train.n_documents // self.batch_size)
-
-    @property
-    def rows(self) -> int:
-        """Documents of an epoch, real and synthetic."""
-        full, rest = divmod(self.train.n_documents, self.batch_size)
-        drawn = full * self._drawn(self.batch_size) + self._drawn(rest)
-        return self.train.n_documents + drawn
 
     def epoch(self, epoch: int, threads: int, background: bool = False) -> Iterator[Batch]:
         """The batches of one epoch in order, some made ahead by ``threads`` threads.
@@ -115,11 +106,12 @@ class Feed:
                 take turns: threads that get in the way of PyTorch's, which wait for each other
                 many times a step, cost far more than they bring.
         """
-        make = partial(self.batch, epoch, order=self.order(epoch))
-        steps = iter(range(self.steps))
+        plan = self.plan(epoch)
+        make = partial(self.batch, epoch, plan=plan)
+        steps = iter(range(len(plan)))
         waiting: deque[Future[Batch]] = deque()
         with ThreadPoolExecutor(threads, "feed") as pool:
-            for _ in range(self.steps):
+            for _ in plan:
                 if background or not waiting:
                     more = islice(steps, _AHEAD * threads - len(waiting))
                     waiting.extend([pool.submit(make, step) for step in more])
@@ -127,27 +119,31 @@ class Feed:
                     wait(waiting)
                 yield waiting.popleft().result()
 
-    def order(self, epoch: int) -> np.ndarray:
-        """(documents,) int64: the real documents in this epoch's order."""
+    def plan(self, epoch: int) -> list[np.ndarray]:
+        """The real documents of each step of an epoch, or its queries: arrays of indices."""
         generator = np.random.default_rng([self.seed, epoch, _ORDER])
-        return generator.permutation(self.train.n_documents)
+        if not self.by_query:
+            order = generator.permutation(self.train.n_documents)
+            return np.split(order, range(self.batch_size, len(order), self.batch_size))
+        order = generator.permutation(self.train.n_queries)
+        sizes = self.train.group_sizes[order]
+        step = (np.cumsum(sizes) - sizes) // self.batch_size
+        return np.split(order, np.flatnonzero(np.diff(step)) + 1)
 
-    def batch(self, epoch: int, step: int, order: np.ndarray | None = None) -> Batch:
+    def batch(self, epoch: int, step: int, plan: Sequence[np.ndarray] | None = None) -> Batch:
         """One batch; ``step`` counts from 0 and ``epoch`` from 1."""
-        order = self.order(epoch) if order is None else order
-        real = np.sort(order[step * self.batch_size : (step + 1) * self.batch_size])
+        chosen = np.sort((self.plan(epoch) if plan is None else plan)[step])
+        sizes = self.train.group_sizes[chosen] if self.by_query else None
+        real = chosen if sizes is None else ranges(self.train.offsets[chosen], sizes)
         rows = [self._standard(self.train.features[real])]
         targets = [self.targets[real]]
-        drawn = self._drawn(len(real))
+        drawn = round(len(real) * self.synthetic_per_real)
         if drawn:
             generator = np.random.default_rng([self.seed, epoch, _SYNTHETIC, step])
             places = self.midpoints.draw_places(drawn, generator)
             rows.append(self._standardised.take(places))
             targets.append(self.teacher(self.midpoints.values.take(places)))
-        return Batch(np.concatenate(rows), np.concatenate(targets).astype(np.float32))
-
-    def _drawn(self, real: int) -> int:
-        return round(real * self.synthetic_per_real)
+        return Batch(np.concatenate(rows), np.concatenate(targets).astype(np.float32), sizes)
 
     def _standard(self, rows: np.ndarray) -> np.ndarray:
         if self._student.fill is not None:

@@ -110,7 +110,7 @@ class Dataset:
     def select(self, queries: np.ndarray) -> "Dataset":
         """The split with only ``queries`` (indices, in that order), as arrays in memory."""
         sizes = self.group_sizes[queries]
-        documents = _ranges(self.offsets[queries], sizes)
+        documents = ranges(self.offsets[queries], sizes)
         return Dataset(
             features=self.features[documents],
             labels=self.labels[documents],
@@ -146,7 +146,7 @@ class Dataset:
             starts = np.searchsorted(np.cumsum(sizes), np.arange(0, sizes.sum(), _GATHERED))
             for block in np.split(np.arange(len(queries)), np.unique(starts)[1:]):
                 chosen = queries[block]
-                documents = _ranges(self.offsets[chosen], sizes[block])
+                documents = ranges(self.offsets[chosen], sizes[block])
                 qids = np.repeat(self.qids[chosen], sizes[block])
                 writer.add(self.features[documents], self.labels[documents], qids)
 
@@ -218,7 +218,7 @@ class SplitWriter:
         write_json(self._folder / "meta.json", given | counts)
 
 
-def _ranges(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def ranges(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """``starts[i], starts[i] + 1, ...``, ``sizes[i]`` of them, one after the other."""
     before = np.cumsum(sizes) - sizes
     return np.arange(sizes.sum()) + np.repeat(starts - before, sizes)

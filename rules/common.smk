@@ -10,10 +10,7 @@ from distilrank.config import (
     design_recipe,
     folder_files,
     folds_of as folds_in,
-    forests_of,
-    kind_of_teacher,
     per_mille,
-    suggestion,
 )
 from distilrank.dependencies import library_files, native_files
 from distilrank.files import read_json
@@ -21,6 +18,8 @@ from distilrank.letor import SPLIT_FILES, SPLITS
 from distilrank.machine import fingerprint
 from distilrank.naming import budget_name
 from distilrank.recipes import distilled_as, expand_grids
+from distilrank.suggest import suggestion
+from distilrank.teacher_entries import forests_of, kind_of_teacher
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -120,12 +119,9 @@ def sample_of(split_name):
 
 
 def forests_that_are(*kinds):
-    """A wildcard's pattern: the catalogue's forests of these kinds."""
-    named = [
-        name for name, teacher in config["teachers"].items() if kind_of_teacher(teacher) in kinds
-    ]
-    # Where there is none, a pattern that nothing matches.
-    return "|".join(map(re.escape, named)) or "(?!)"
+    """A wildcard's pattern for the catalogue's forests of these kinds."""
+    known = config["teachers"]
+    return one_of(name for name in known if kind_of_teacher(known[name]) in kinds)
 
 
 def tuned_settings_of(wildcards):
@@ -237,6 +233,10 @@ def folds_of(dataset):
     ]
 
 
+def learns_from_labels(recipe):
+    return config["recipes"].get(recipe, {}).get("distil", {}).get("learn_from") == "labels"
+
+
 def sparsities():
     return [per_mille(sparsity) for sparsity in config["run"]["sparsities"]]
 
@@ -253,6 +253,7 @@ FOLDS = [
 ]
 FORESTS = [{**fold, "teacher": name} for fold, name in product(FOLDS, forests_of(config))]
 TEACHERS = [forest for forest in FORESTS if forest["teacher"] in config["run"]["teachers"]]
+# A network that learns from labels is the same under every teacher: it stands under the first.
 STUDENTS = [
     {**teacher, "student": student, "recipe": recipe, "seed": seed, "sparsity": sparsity}
     for teacher, student, recipe, seed, sparsity in product(
@@ -262,13 +263,18 @@ STUDENTS = [
         config["run"]["seeds"],
         sparsities(),
     )
+    if not learns_from_labels(recipe) or teacher["teacher"] == config["run"]["teachers"][0]
 ]
 
 
 def is_timed(model):
-    """Only a data set's first fold and the first seed are timed: the others cost the same."""
+    """Only a data set's first fold and the first seed are timed: the others cost the same.
+
+    So does a network that learns from labels beside its like that learns from a teacher.
+    """
     first_fold = model["fold"] == folds_of(model["dataset"])[0]
-    return first_fold and model.get("seed", config["run"]["seeds"][0]) == config["run"]["seeds"][0]
+    first_seed = model.get("seed", config["run"]["seeds"][0]) == config["run"]["seeds"][0]
+    return first_fold and first_seed and not learns_from_labels(model.get("recipe"))
 
 
 def one_of(names):

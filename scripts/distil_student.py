@@ -49,6 +49,8 @@ def distil_student(
     mean, scale = fit_zscore(lesson.train.features)
     seed = identity["seed"]
     meta = {"kind": "network", "sparsity": 0.0} | identity
+    if schedule.learn_from != "teacher":
+        meta["learn_from"] = schedule.learn_from
     fills = lesson.train.has_missing or lesson.vali.has_missing
     untrained = new_student(widths, mean, scale, seed, meta, fills)
     checkpoint = checkpoint_beside(model, untrained, lesson, asdict(schedule) | {"seed": seed})

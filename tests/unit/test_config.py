@@ -335,6 +335,15 @@ CASES: list[tuple[str, Change, list[str]]] = [
          "expected one of lightgbm, ydf-quickscorer"],
     ),
     (
+        "synthetic documents without labels",
+        lambda c: (
+            c["run"].update(recipes=["sample-labels"]),
+            c["recipes"]["sample-labels"]["prune"].update(synthetic_per_real=0.5),
+        ),
+        ["config key 'recipes.sample-labels.prune.synthetic_per_real' is 0.5, expected 0 beside "
+         "learn_from: labels, since synthetic documents have no labels"],
+    ),
+    (
         "a layer that a student lacks",
         lambda c: (
             c["run"].update(students=["B", "A"]),

@@ -112,6 +112,58 @@ def test_the_same_seed_gives_the_same_bytes_and_another_differs(lesson, tmp_path
     assert bytes_of(untrained(lesson, 1), tmp_path) != bytes_of(other, tmp_path)
 
 
+def test_the_learning_rate_follows_the_cosine(lesson):
+    schedule = Schedule(epochs=4, batch=120, learning_rate=0.02, decay="cosine")
+    for epoch, part in ((1, 0.0), (1, 0.5), (3, 0.0), (4, 0.75)):
+        expected = 0.02 * (1 + np.cos(np.pi * (epoch - 1 + part) / 4)) / 2
+        assert schedule.rate(epoch, part) == pytest.approx(expected, rel=1e-12)
+    _, history = train(untrained(lesson), lesson, schedule, 1)
+    rates = [record["learning_rate"] for record in history]
+    assert rates == pytest.approx([schedule.rate(epoch) for epoch in (1, 2, 3, 4)], rel=1e-12)
+
+
+def test_the_same_network_learns_from_labels_without_a_teacher(lesson, tmp_path):
+    class Silent:
+        def __call__(self, rows: np.ndarray) -> np.ndarray:
+            raise AssertionError("the teacher was asked")
+
+    blind = replace(lesson, teacher=Silent(), targets=np.full_like(lesson.targets, np.nan))
+    schedule = Schedule(epochs=30, batch=60, learning_rate=0.01, learn_from="labels")
+    student, history = train(untrained(lesson), blind, schedule, 1)
+    before, after = (
+        per_query("ndcg@10", model.predict(vali.features), vali.labels, vali.offsets).mean()
+        for vali in (lesson.vali,)
+        for model in (untrained(lesson), student)
+    )
+    assert after > before + 0.1
+    assert history[-1]["loss"] < history[0]["loss"]
+    again, _ = train(untrained(lesson), blind, schedule, 1)
+    assert bytes_of(again, tmp_path) == bytes_of(student, tmp_path)
+
+
+def test_the_average_follows_the_weights(lesson):
+    """Two steps an epoch: the kept network is the mean of what the plain training passes."""
+    schedule = Schedule(epochs=1, batch=120, learning_rate=0.01, synthetic_per_real=0.0)
+    end, _ = train(untrained(lesson), lesson, schedule, 1)
+    kept, _ = train(untrained(lesson), lesson, replace(schedule, average=0.75), 1)
+    halved = replace(schedule, batch=240)  # never the same batch; the first step alone is known
+    assert not np.array_equal(end.weights[0], kept.weights[0])
+    one, _ = train(untrained(lesson), lesson, halved, 1)
+    same, _ = train(untrained(lesson), lesson, replace(halved, average=0.75), 1)
+    assert np.array_equal(one.weights[0], same.weights[0]), "the first average is the first step"
+    # Step 1 moves Adam by the learning rate, so that both steps' weights lie within twice of it.
+    assert np.abs(kept.weights[0] - end.weights[0]).max() <= 0.75 * 0.02
+
+
+def test_an_average_holds_its_masks(lesson):
+    start = untrained(lesson)
+    student, _ = train(
+        start, lesson, replace(SHORT, average=0.9), 1, masks=masks_for(start, [1], 0.0),
+        masks_at=lambda epoch, now: masks_for(now, [1], 0.2 * epoch), select_from=4,
+    )  # fmt: skip
+    assert student.sparsity(0) == pytest.approx(0.8, abs=0.01)
+
+
 def test_bf16_learns_as_well_and_repeats_itself(lesson, tmp_path):
     schedule = Schedule(epochs=20, batch=40, learning_rate=0.01)
     losses, found = {}, []

@@ -38,7 +38,6 @@ def test_every_real_document_is_seen_once_an_epoch_with_its_own_target(lesson, s
     feed = feed_of(lesson, student, synthetic_per_real=0.0)
     batches = list(feed.epoch(1, threads=2))
     assert [len(batch.rows) for batch in batches] == [70, 70, 70, 30]
-    assert (feed.steps, feed.rows) == (4, 240)
     seen = np.concatenate([np.column_stack([batch.rows, batch.targets]) for batch in batches])
     standardised = student.standardised(lesson.train.features).astype(np.float32)
     expected = np.column_stack([standardised, lesson.targets.astype(np.float32)])
@@ -53,7 +52,7 @@ def test_synthetic_documents_lie_on_midpoints_and_have_the_teachers_scores(
     batch = feed.batch(2, 1)
     drawn = round(70 * per_real)
     assert batch.rows.shape == (70 + drawn, 8)
-    assert feed.rows == 240 + 3 * drawn + round(30 * per_real)
+    assert len(feed.batch(2, 3).rows) == 30 + round(30 * per_real)
     raw = batch.rows[70:].astype(np.float64) * student.scale + student.mean
     midpoints = lesson.midpoints
     for feature, column in enumerate(raw.T):
@@ -63,6 +62,27 @@ def test_synthetic_documents_lie_on_midpoints_and_have_the_teachers_scores(
         raw[:, feature] = nearest
     expected = lesson.teacher(raw.astype(np.float32))
     np.testing.assert_allclose(batch.targets[70:], expected, rtol=0, atol=1e-6)
+
+
+def test_by_query_every_query_is_whole_and_seen_once(lesson, student):
+    """12 queries of 20 documents; a step takes those that begin among its 70 documents."""
+    feed = feed_of(lesson, student, learn_from="labels")
+    batches = list(feed.epoch(1, threads=2))
+    assert [batch.sizes.tolist() for batch in batches] == [[20] * 4, [20] * 3, [20] * 4, [20]]
+    standardised = student.standardised(lesson.train.features).astype(np.float32)
+    queries = {rows.tobytes(): labels for rows, labels in zip(
+        np.split(standardised, 12), np.split(lesson.train.labels, 12), strict=True)}  # fmt: skip
+    seen = [
+        (rows, labels)
+        for batch in batches
+        for rows, labels in zip(
+            np.split(batch.rows, len(batch.sizes)), np.split(batch.targets, len(batch.sizes)),
+            strict=True,
+        )
+    ]  # fmt: skip
+    assert len({rows.tobytes() for rows, _ in seen}) == 12
+    for rows, labels in seen:
+        assert queries[rows.tobytes()].tolist() == labels.tolist()
 
 
 def test_a_batch_is_the_same_whoever_makes_it_and_when(lesson, student):
