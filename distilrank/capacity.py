@@ -43,12 +43,16 @@ class Trained:
 
     @classmethod
     def of(cls, quality: Mapping[str, Any]) -> "Trained":
-        """From the content of a network's quality file."""
+        """From the content of a network's quality file: a pruned one as it was planned."""
         model = quality["model"]
-        sizes = layer_sizes([int(part) for part in model["architecture"].split("-")])
-        layers = tuple(zip(sizes, model["layer_sparsity"], strict=True))
+        origin = model.get("pruned_from", model)
+        sizes = layer_sizes([int(part) for part in origin["architecture"].split("-")])
+        shares = model["layer_sparsity"]
+        if "zeros" in origin:
+            shares = [zeros / size for zeros, size in zip(origin["zeros"], sizes, strict=True)]
+        layers = tuple(zip(sizes, shares, strict=True))
         ndcg = quality["splits"]["vali"]["metrics"][_METRIC]["mean"]
-        return cls(model["architecture"], layers, float(ndcg))
+        return cls(origin["architecture"], layers, float(ndcg))
 
 
 @dataclass(frozen=True)

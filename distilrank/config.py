@@ -11,6 +11,7 @@ import jsonschema
 import yaml
 
 from distilrank.engines import engine_names, make_engine
+from distilrank.folds import folds_of, source_fold
 from distilrank.formats import is_table
 from distilrank.naming import engine_of
 from distilrank.recipes import expand_grids, points_of
@@ -54,6 +55,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     for name in config["run"]["recipes"]:
         _check_layers(name, config)
         _check_labels(name, config)
+        _check_pruning(name, config["recipes"][name]["prune"])
     _check_sparsities("run.sparsities", config["run"]["sparsities"])
     _check_timing(config)
     _check_design(config)
@@ -132,7 +134,7 @@ def _check_folds(name: str, dataset: Mapping[str, Any], wanted: list[int]) -> No
     if "all" in dataset["files"] and (len(folds) < 3 or folds != list(range(1, len(folds) + 1))):
         raise ValueError(
             f"config key 'datasets.{name}.folds' is {folds}: files.all is dealt into folds that "
-            "are numbered from 1, three or more, such as [1, 2, 3, 4, 5]"
+            "are numbered from 1, three or more, such as [1, 2, 3, 4, 5], or cv5 for short"
         )
 
 
@@ -159,16 +161,10 @@ def _check_files(name: str, dataset: Mapping[str, Any]) -> None:
         raise ValueError(f"{here} has {len(names)} feature_names and {width} features")
 
 
-def folds_of(dataset: Mapping[str, Any]) -> list[int]:
-    """The folds of a catalogue entry."""
-    return list(dataset.get("folds", [1]))
-
-
 def folder_files(dataset: Mapping[str, Any], fold: int | str) -> list[Path]:
     """The files of a fold that are read of a person's own ``folder``."""
-    folder = Path(dataset["folder"]).expanduser()
-    files = dataset["files"].values()
-    return [folder / file["path"].replace("{fold}", str(fold)) for file in files]
+    folder, number = Path(dataset["folder"]).expanduser(), str(source_fold(dataset, fold))
+    return [folder / file["path"].replace("{fold}", number) for file in dataset["files"].values()]
 
 
 def _check_copy(name: str, dataset: Mapping[str, Any], folds: Iterable[int]) -> None:
@@ -201,7 +197,7 @@ def _check_generated(name: str, datasets: Mapping[str, Any]) -> None:
         )
     if folds_of(generated) != [1]:
         raise ValueError(
-            f"config key 'datasets.{name}.folds' is {folds_of(generated)}, expected [1]: a "
+            f"config key 'datasets.{name}.folds' is {generated['folds']}, expected [1]: a "
             "generated data set has one fold"
         )
 
@@ -226,6 +222,26 @@ def _check_layers(recipe: str, config: Mapping[str, Any]) -> None:
                     f"config key 'recipes.{recipe}.prune.layers' names layer {layer}: student "
                     f"'{student}' has layers 1 to {layers}"
                 )
+
+
+# Which keys of `prune` belong to a schedule; another one's would have no effect.
+_SCHEDULES = {"one-shot": (), "gradual": ("ramp",), "iterative": ("rounds", "rewind")}
+
+
+def _check_pruning(recipe: str, prune: Mapping[str, Any]) -> None:
+    here = f"config key 'recipes.{recipe}.prune"
+    schedule = prune.get("schedule", "one-shot")
+    for owner, keys in _SCHEDULES.items():
+        for key in keys:
+            if key in prune and owner != schedule:
+                raise ValueError(f"{here}.{key}' is of 'schedule: {owner}', found '{schedule}'")
+    for key in _SCHEDULES[schedule][:1]:
+        if key not in prune:
+            raise ValueError(f"{here}' lacks the key '{key}', which 'schedule: {schedule}' needs")
+    if prune.get("ramp", 0) > prune["epochs"]:
+        raise ValueError(
+            f"{here}.ramp' is {prune['ramp']}, expected at most {prune['epochs']}, its epochs"
+        )
 
 
 def _check_sparsities(key: str, sparsities: Iterable[float]) -> None:

@@ -114,6 +114,11 @@ def _marked_best(row: Row) -> str:
     return f"{found} {MARKS.get(row['best_mark'], '')}".rstrip()
 
 
+def _effect(row: Row) -> str:
+    ends = interval(row["effect_low"], row["effect_high"], places=2)
+    return MISSING if ends == MISSING else f"{fixed(row['effect'], 2, sign=True)} {ends}"
+
+
 def _readers(row: Row) -> str:
     return f"{whole(row['read_by'])} of {whole(row['pruned'])}" if row["pruned"] else MISSING
 
@@ -164,6 +169,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("Δ best forest", "", _marked_best),
         Column("95 % interval", "", lambda row: interval(row["best_low"], row["best_high"])),
         Column("p", "", lambda row: p_text(row["best_p_value"])),
+        Column("Effect size", "95 % interval", _effect),
         decimal("ndcg@1", "nDCG@1"),
         decimal("ndcg@5", "nDCG@5"),
         decimal("map", "MAP"),
@@ -190,6 +196,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("p", "", lambda row: p_text(row["p_value"])),
         decimal("network_seed_sd", "Seeds' sd"),
         count("queries", "Test queries"),
+        count("needed", "Queries needed"),
     ),
     "recipes": (
         text("name", "Network"),
@@ -349,6 +356,33 @@ TABLES: dict[str, tuple[Column, ...]] = {
         share("split_share", "Share of all splits"),
         Column("Read by", "pruned networks", _readers),
     ),
+    "unused": (
+        text("name", "Network"),
+        count("unused", "Not read", "features"),
+        count("features", "Of", "features"),
+        count("unsplit", "Nor by its forest", "features"),
+        text("unused_features", "Features that need not be computed"),
+    ),
+    "sensitivity": (
+        text("name", "Network"),
+        count("layer", "Layer"),
+        share("sparsity", "Zeros"),
+        decimal("ndcg@10", "nDCG@10 on vali"),
+        decimal("error", "Score error", places=3),
+        number("us", "Predicted time", "µs/doc"),
+        share("saved", "Time saved"),
+    ),
+    "allocation": (
+        text("name", "Network"),
+        share("sparsity", "Zeros, first layer alone"),
+        number("us", "Predicted time", "µs/doc"),
+        decimal("error", "Score error", places=3),
+        decimal("ndcg@10", "nDCG@10 on vali"),
+        Column("Zeros, spread", "% by layer", lambda row: row["spread_sparsities"]),
+        number("spread_us", "Predicted time", "µs/doc"),
+        decimal("spread_error", "Score error", places=3),
+        decimal("spread_ndcg@10", "nDCG@10 on vali"),
+    ),
     "published": (
         text("what", "Published"),
         Column("Figure", "", lambda row: FIGURES.get(row["metric"], row["metric"]), numeric=False),
@@ -363,7 +397,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
 
 
 def engine_columns(batches: Sequence[int]) -> tuple[Column, ...]:
-    """The columns of ``by_batch``'s table; they depend on the config's batch sizes."""
+    """The columns of ``time_tables.by_batch``'s table; they depend on the config's batch sizes."""
     return (
         text("name", "Model"),
         text("engine", "Engine"),
@@ -371,22 +405,6 @@ def engine_columns(batches: Sequence[int]) -> tuple[Column, ...]:
         Column("First layer", "", lambda row: "sparse" if row["sparse"] else "dense", False),
         *(number(str(batch), f"Batch {batch:,}", "µs/doc") for batch in batches),
     )
-
-
-def by_batch(engines: pd.DataFrame) -> tuple[pd.DataFrame, list[int]]:
-    """The timed lines of ``tables.engines_table``, one column of medians for each batch size."""
-    timed = engines[engines["status"] == "timed"]
-    batches = sorted({int(batch) for batch in timed["batch"]})
-    lines = []
-    for (name, engine), part in timed.groupby(["name", "engine"], sort=False):
-        first = part.iloc[0]
-        medians = {str(int(batch)): us for batch, us in zip(part["batch"], part["us"], strict=True)}
-        lines.append(
-            {"name": name, "engine": engine, "kind": first["kind"]}
-            | {column: first[column] for column in ("precision", "sparse")}
-            | {str(batch): medians.get(str(batch), float("nan")) for batch in batches}
-        )
-    return pd.DataFrame(lines), batches
 
 
 def cells(table: pd.DataFrame, columns: Sequence[Column]) -> list[list[str]]:

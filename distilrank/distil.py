@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from distilrank.checkpoint import Checkpoint, Progress, digest
 from distilrank.feed import Batch, Feed, ForestTeacher, Score
@@ -55,9 +54,8 @@ class Schedule:
         weight_decay: Adam's L2 penalty.
         dropout: share of the first hidden layer's outputs dropped while training.
         synthetic_per_real: synthetic documents for each real one.
-        average: validate and keep the exponential moving average of the weights, of which every
-            step leaves this share (Polyak and Juditsky, 1992; Izmailov et al., UAI 2018); 0: the
-            weights themselves.
+        keep: the ``best`` epoch by nDCG on vali, or the ``last``: a vali split of few queries
+            chooses among good epochs at random, and may choose one that has hardly begun.
         learn_from: ``teacher``: mean squared error on its scores; or ``labels``: the same network
             without a teacher, on train's labels by `losses.listwise_softmax`, whole queries a
             step, and no synthetic documents, which have no labels.
@@ -74,7 +72,7 @@ class Schedule:
     weight_decay: float = 0.0
     dropout: float = 0.0
     synthetic_per_real: float = 1.0
-    average: float = 0.0
+    keep: str = "best"
     learn_from: str = "teacher"
     compute: str = "fp32"
 
@@ -217,7 +215,7 @@ def train(
     select_from: int = 1,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[Student, list[dict[str, float]]]:
-    """Train ``student`` on ``lesson`` and keep its best epoch by vali nDCG@10.
+    """Train ``student`` on ``lesson`` and keep its best epoch by vali nDCG@10, or its last.
 
     Args:
         student: where to start from; not changed.
@@ -233,7 +231,7 @@ def train(
         checkpoint: where to go on from, and to write to.
 
     Returns:
-        The best student, and one record with the keys of `HISTORY` for each epoch.
+        The student that is kept, and one record with the keys of `HISTORY` for each epoch.
 
     Raises:
         ValueError: where the loss stops being a number: names the step and what was in its batch.
@@ -243,11 +241,8 @@ def train(
     masks = masks or [None] * len(student.weights)
     net = Net(student, schedule.dropout, masks, precision).to(device)
     optimiser = torch.optim.Adam(net.parameters(), weight_decay=schedule.weight_decay, fused=True)
-    average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(schedule.average))
-    kept = average.module if schedule.average else net
-    both = nn.ModuleList([net, average])
     feed = lesson.feed(student, schedule, seed)
-    done = checkpoint.load(both, optimiser, student) if checkpoint else Progress(student)
+    done = checkpoint.load(net, optimiser, student) if checkpoint else Progress(student)
     epochs = progress(range(done.epoch + 1, schedule.epochs + 1), "training", schedule.epochs)
     for epoch in epochs:
         start = time.perf_counter()
@@ -255,19 +250,18 @@ def train(
             net.set_masks(masks_at(epoch, net.student()))
         if precision == "int8":
             net.equalise(torch.from_numpy(_some_of(lesson.train, seed)).to(device))
-        loss, rows = _epoch(net, average, optimiser, feed, schedule, epoch)
+        loss, rows = _epoch(net, optimiser, feed, schedule, epoch)
         trained = time.perf_counter() - start
-        kept.hold_masks()  # What a mask took away lately still stands in the average.
-        ndcg = _validate(kept, lesson.vali, no_relevant)
+        ndcg = _validate(net, lesson.vali, no_relevant)
         seconds = time.perf_counter() - start
         rate = schedule.rate(epoch)
         values = (epoch, loss, ndcg, rate, seconds, rows / trained)
         done.history.append(dict(zip(HISTORY, values, strict=True)))
-        if epoch >= select_from and ndcg > done.best_ndcg:
-            done.best, done.best_ndcg = kept.student(), ndcg
+        if epoch >= select_from and (ndcg > done.best_ndcg or schedule.keep == "last"):
+            done.best, done.best_ndcg = net.student(), ndcg
         _log(done.history, schedule.epochs)
         if checkpoint:
-            checkpoint.save(both, optimiser, done)
+            checkpoint.save(net, optimiser, done)
     return done.best, done.history
 
 
@@ -294,12 +288,7 @@ def _log(history: Sequence[Mapping[str, float]], epochs: int) -> None:
 
 
 def _epoch(
-    net: Net,
-    average: AveragedModel,
-    optimiser: torch.optim.Optimizer,
-    feed: Feed,
-    schedule: Schedule,
-    epoch: int,
+    net: Net, optimiser: torch.optim.Optimizer, feed: Feed, schedule: Schedule, epoch: int
 ) -> tuple[float, int]:
     """One pass over the real documents: the mean loss of its steps, and the rows it took."""
     net.train()
@@ -314,8 +303,6 @@ def _epoch(
         loss.backward()
         optimiser.step()
         net.hold_masks()
-        if schedule.average:
-            average.update_parameters(net)
         losses[step], rows = loss.detach(), rows + len(batch.rows)
         if (step + 1) % _LOOKED_AT == 0 or step + 1 == steps:
             _check_losses(losses[: step + 1], feed, schedule, epoch)

@@ -13,6 +13,7 @@ from distilrank.results import (
     Paths,
     Quality,
     Timing,
+    achieved_sparsity,
     named_by_path,
     recipes_differ,
 )
@@ -115,7 +116,7 @@ def checks_table(
                 | {"check": "quality", "value": share, "limit": min_share, "ok": share >= min_share}
             )
         if model["kind"] == "pruned":
-            achieved = min(_achieved(run["model"]) for run in quality.runs)
+            achieved = min(achieved_sparsity(run["model"]["pruned_from"]) for run in quality.runs)
             wanted = model["sparsity"]
             near = abs(achieved - wanted) <= _SPARSITY_TOLERANCE
             lines.append(
@@ -124,16 +125,11 @@ def checks_table(
     return pd.DataFrame(lines, columns=["dataset", "name", "check", "value", "limit", "ok"])
 
 
-def _achieved(model: Mapping[str, Any]) -> float:
-    """The least sparse pruned layer's share of zeros; a layer left dense has next to none."""
-    pruned = [share for share in model["layer_sparsity"] if share > model["sparsity"] / 2]
-    return min(pruned, default=0.0)
-
-
 def data_table(paths: Paths) -> pd.DataFrame:
     """Documents, queries, labels and share of missing values of each split.
 
-    By the folders of its ``meta.json``; the share is NaN where no value is missing.
+    By the folders of its ``meta.json``; the share is NaN where no value is missing. ``dealt`` is
+    the number of folds that a data set's queries were dealt into, 1 if they were not.
     """
     lines = []
     for path in sorted(map(str, paths)):
@@ -142,7 +138,7 @@ def data_table(paths: Paths) -> pd.DataFrame:
         lines.append(
             named_by_path(path, "data", ("dataset", "fold", "split"))
             | {name: meta[name] for name in ("queries", "documents", "features")}
-            | {"missing": _missing_share(meta)}
+            | {"missing": _missing_share(meta), "dealt": meta.get("dealt", 1)}
             | {"shared": "; ".join(_shared(meta))}
             | {f"label_{grade}": count for grade, count in enumerate(labels)}
         )
@@ -166,16 +162,14 @@ def _shared(meta: Mapping[str, Any]) -> list[str]:
 def features_table(qualities: Mapping[Key, Quality], meta: Paths) -> pd.DataFrame:
     """Which features the models of each data set read: one line a feature, most split on first.
 
-    ``splits`` are those of all the data set's forests, ``read_by`` counts the pruned networks whose
-    first layer still has a weight on the feature; of several folds and seeds the first ones count.
+    ``splits`` are those of all the data set's forests, ``read_by`` counts the pruned networks in
+    which a path of weights leads from the feature to the output; of several folds and seeds the
+    first ones count.
 
     Args:
         meta: ``meta.json`` of every split: the features' names, where they are known.
     """
-    names = {
-        named_by_path(path, "data", ("dataset",))["dataset"]: read_json(path).get("feature_names")
-        for path in map(str, meta)
-    }
+    names = feature_names(meta)
     tables = []
     for dataset in sorted({key.dataset for key in qualities}):
         use = {
@@ -203,6 +197,14 @@ def features_table(qualities: Mapping[Key, Quality], meta: Paths) -> pd.DataFram
         )
         tables.append(table.sort_values(["splits", "feature"], ascending=[False, True]))
     return pd.concat(tables, ignore_index=True)
+
+
+def feature_names(meta: Paths) -> dict[str, list[str] | None]:
+    """By data set, None where they are not known."""
+    return {
+        named_by_path(path, "data", ("dataset",))["dataset"]: read_json(path).get("feature_names")
+        for path in map(str, meta)
+    }
 
 
 def _missing_share(meta: Mapping[str, Any]) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from distilrank.compact import live_units
 from distilrank.forest import Forest
 from distilrank.student import Student
 
@@ -36,10 +37,12 @@ def model_identity(path: str | os.PathLike, model: Forest | Student) -> dict[str
 def feature_use(model: Forest | Student) -> list[int]:
     """(features,) How often a model reads each one.
 
-    A forest: its splits on the feature. A network: the first layer's weights on it that are not 0.
+    A forest: its splits on the feature. A network: the first layer's weights on it that are not 0,
+    of neurons from which a path leads to the output.
     """
     if isinstance(model, Student):
-        return np.count_nonzero(model.weights[0], axis=0).tolist()
+        live = live_units(model.weights)[1]
+        return np.count_nonzero(model.weights[0][live], axis=0).tolist()
     splits = np.zeros(model.n_features, dtype=np.int64)
     for tree in model.trees:
         splits += np.bincount(tree.feature, minlength=model.n_features)

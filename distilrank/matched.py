@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from distilrank.results import Key, Quality, Timing
-from distilrank.significance import Comparison, compare, paired_differences, queries_needed
+from distilrank.significance import Comparison, compare, paired_differences, queries_to_detect
 
 METRIC = "ndcg@10"
 SIGNIFICANT = 0.05
@@ -39,6 +39,10 @@ class Rules:
             *_paired(model, other, split), np.random.default_rng(self.seed), self.permutations
         )
 
+    def needed(self, model: Quality, other: Quality) -> int:
+        """About how many test queries it takes to tell a difference of the margin from none."""
+        return queries_to_detect(paired_differences(*_paired(model, other, "test")), self.margin)
+
 
 @dataclass(frozen=True)
 class Match:
@@ -52,7 +56,7 @@ class Match:
         spread: the quartiles of the speed-up over rounds.
         vali_difference: network less forest, mean nDCG@10.
         test: the comparison on test; None without a choice.
-        needed: about how many test queries the margin asks for; 0 if there are enough.
+        needed: about how many test queries the margin asks for; 0 without a choice.
     """
 
     forest: Key
@@ -146,13 +150,9 @@ def match_forest(
     network_line = _line(timings, chosen.key, rules.batch)
     ratio, spread = speedup(timings[chosen.key], network_line, job, line)
     test = rules.compare(chosen, forest)
-    verdict = judge(test, rules.margin)
-    needed = 0
-    if verdict == "too-few-queries":
-        needed = queries_needed(paired_differences(*_paired(chosen, forest, "test")), rules.margin)
     return Match(
-        forest.key, verdict, chosen.key, line, network_line, ratio, spread,
-        differences[chosen.key], test, needed,
+        forest.key, judge(test, rules.margin), chosen.key, line, network_line, ratio, spread,
+        differences[chosen.key], test, rules.needed(chosen, forest),
     )  # fmt: skip
 
 

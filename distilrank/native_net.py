@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from distilrank.compact import live_units
 from distilrank.student import Student
 
 BLOCK, FEW, ONE = "block", "few", "one"
@@ -180,15 +181,11 @@ def _codes(weight: np.ndarray) -> np.ndarray:
 
 
 def _without_the_useless(masks: Masks) -> list[np.ndarray]:
-    """Masks without neurons that nothing reads, then without those that read nothing."""
-    kept = list(masks)
-    for number in range(len(kept) - 1, 0, -1):
-        read = kept[number].any(axis=0)
-        kept[number], kept[number - 1] = kept[number][:, read], kept[number - 1][read]
-    for number in range(len(kept) - 1):
-        fed = kept[number].any(axis=1)
-        kept[number], kept[number + 1] = kept[number][fed], kept[number + 1][:, fed]
-    return kept
+    """Masks without neurons that nothing reads or that read nothing; the features all stay."""
+    live = live_units(masks)
+    inputs = [np.ones_like(live[0]), *live[1:-1]]
+    return [mask[np.ix_(outputs, read)] for mask, read, outputs in
+            zip(masks, inputs, live[1:], strict=True)]  # fmt: skip
 
 
 def _layer(

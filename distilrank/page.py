@@ -10,7 +10,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from distilrank import display, evidence, recipe_table
+from distilrank import display, evidence, recipe_table, time_tables
 
 StrPath = str | os.PathLike
 # Longer tables start folded; printing unfolds them.
@@ -105,7 +105,7 @@ def _dataset_tables(tables: Mapping[str, pd.DataFrame], dataset: str, batch: int
         for name, table in tables.items()
         if "dataset" in table
     }
-    wide, batches = display.by_batch(own["engines"])
+    wide, batches = time_tables.by_batch(own["engines"])
     checks, health = own["checks"], own["health"]
     failed, flagged = int((~checks["ok"].astype(bool)).sum()), bool(health["flagged"].any())
     return {
@@ -127,6 +127,9 @@ def _dataset_tables(tables: Mapping[str, pd.DataFrame], dataset: str, batch: int
         "data": _table(own["data"], "data"),
         "features": _table(own["features"].head(_TOP_FEATURES), "features"),
         "n_features": len(own["features"]),
+        "unused": _table(own["unused"], "unused"),
+        "sensitivity": _table(own["sensitivity"], "sensitivity", folded=True),
+        "allocation": _table(own["allocation"], "allocation"),
         "published": _table(own["published"], "published"),
         **_designs(own),
         "pruned": bool((own["models"]["kind"] == "pruned").any()),

@@ -185,7 +185,7 @@ def speedup(table: pd.DataFrame) -> Figure:
     style()
     students = sorted(table["student"].unique())
     if not students:
-        return _nothing("no pruned network was timed on both a sparse and a dense engine")
+        return nothing("no pruned network was timed on both a sparse and a dense engine")
     engines = sorted(table["engine"].unique())
     columns = min(3, len(students))
     rows = -(-len(students) // columns)
@@ -210,7 +210,7 @@ def _speedup_panel(axes: Axes, part: pd.DataFrame, engines: Sequence[str]) -> No
     levels = sorted(part["sparsity"].unique())
     place = {level: position for position, level in enumerate(levels)}
     for number, engine in enumerate(engines):
-        look = _line_look(number)
+        look = line_look(number)
         lines = part[part["engine"] == engine]
         means = lines.groupby("sparsity")["ratio"].mean()
         axes.plot([place[level] for level in means.index], means, label=engine, **look)
@@ -226,7 +226,8 @@ def _speedup_panel(axes: Axes, part: pd.DataFrame, engines: Sequence[str]) -> No
     axes.margins(x=0.08)
 
 
-def _line_look(number: int) -> dict:
+def line_look(number: int) -> dict:
+    """Colour, marker and dashes of a figure's line ``number``; any one of them tells it."""
     return {
         "color": _SERIES[number % len(_SERIES)],
         "marker": _MARKERS[number % len(_MARKERS)],
@@ -246,7 +247,7 @@ def predictor(table: pd.DataFrame) -> Figure:
     for axes, of in zip(grid.flat, sets, strict=True):
         part = table[table["set"] == of]
         for number, kind in enumerate(sorted(table["kind"].unique())):
-            look = _line_look(number)
+            look = line_look(number)
             points = part[part["kind"] == kind]
             if len(points) > _POINTS:  # more would make the file large, and say no more
                 points = points.sample(_POINTS, random_state=0)
@@ -286,7 +287,7 @@ def designed(table: pd.DataFrame) -> Figure:
     style()
     table = table.dropna(subset=["delivered"]).reset_index(drop=True)
     if table.empty:
-        return _nothing("no design was timed")
+        return nothing("no design was timed")
     figure, axes = plt.subplots(figsize=(7.4, 1.3 + 0.34 * len(table)), layout="constrained")
     rows = np.arange(len(table))
     axes.hlines(rows, table["low"], table["high"], color=_FAINT, linewidth=5, label="interval")
@@ -319,7 +320,7 @@ def training(table: pd.DataFrame) -> Figure:
     """
     style()
     if table.empty:
-        return _nothing("no training history was found")
+        return nothing("no training history was found")
     phases = list(dict.fromkeys(table["phase"]))
     figure, grid = plt.subplots(
         len(phases), 2, figsize=(8.2, 0.8 + 2.6 * len(phases)), squeeze=False, layout="constrained"
@@ -352,7 +353,7 @@ def _training_row(
     _plain_log_ticks(row[0].yaxis)
 
 
-def _nothing(why: str) -> Figure:
+def nothing(why: str) -> Figure:
     """A figure that says why it is empty: the report has its place for it all the same."""
     figure, axes = plt.subplots(figsize=(6.0, 1.0))
     axes.set_axis_off()

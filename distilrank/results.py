@@ -69,6 +69,22 @@ def recipes_differ(keys: Iterable[Key]) -> bool:
     return len({key.recipe for key in keys if not key.is_forest}) > 1
 
 
+def achieved_sparsity(origin: Mapping[str, Any]) -> float:
+    """The share of zeros that was reached: of the least sparse pruned layer, or of all together.
+
+    Args:
+        origin: a network's ``pruned_from``, see docs/files.md.
+    """
+    widths = [int(width) for width in origin["architecture"].split("-")]
+    pairs = [
+        (origin["zeros"][layer - 1], widths[layer - 1] * widths[layer])
+        for layer in origin["layers"]
+    ]
+    if origin["scope"] == "layer":
+        return min(zeros / weights for zeros, weights in pairs)
+    return sum(zeros for zeros, _ in pairs) / sum(weights for _, weights in pairs)
+
+
 @dataclass
 class Quality:
     """A model's metrics over its folds and seeds.

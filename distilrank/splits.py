@@ -29,7 +29,7 @@ class Source:
     Attributes:
         place: an archive or a folder.
         dataset: the catalogue's entry.
-        fold: the fold's number.
+        fold: the number in the files' paths, of `folds.source_fold`.
         names: the features' names; a table has its own.
         library: the native library; where `native.find_library` finds it if None.
     """
@@ -40,8 +40,8 @@ class Source:
     names: Sequence[str] = ()
     library: str | os.PathLike | None = None
 
-    def write(self, name: str, folder: Path, told: Mapping[str, Any]) -> None:
-        """Read the file ``name`` (train, vali, test or all) into a split at ``folder``.
+    def write(self, names: Sequence[str], folder: Path, told: Mapping[str, Any]) -> None:
+        """Read the files ``names`` (of train, vali, test, all) in turn into a split at ``folder``.
 
         Neither the text nor the features are ever in memory as a whole.
 
@@ -49,30 +49,36 @@ class Source:
             told: what the split's ``meta.json`` says beside its counts.
 
         Raises:
-            ValueError: names the file and line of anything that is not as expected.
+            ValueError: names the file and line of anything that is not as expected, or the query
+                that stands in two of the files.
         """
-        entry = self.dataset["files"][name]
-        path = self._path(name)
-        sha256 = {str(key): value for key, value in entry.get("sha256", {}).items()}
         grouped = self.dataset.get("group_queries", False)
         apart = folder.with_name(f"{folder.name}-as-it-came") if grouped else folder
-        rows, names = self._rows(path, sha256.get(str(self.fold)))
-        _check_width(self.dataset.get("features"), len(names) or None, "feature_names names")
-        meta = {**told, "file": path, "sha256": sha256.get(str(self.fold))}
-        if names:
-            meta["feature_names"] = names
-        width = len(names) if names else self.dataset["features"]
-        with SplitWriter(apart, width) as writer:
-            for block in progress(rows, f"reading {name}"):
-                writer.add(*block)
+        opened = {name: self._rows(self._path(name), self._sha256(name)) for name in names}
+        features = opened[names[0]][1]
+        _check_width(self.dataset.get("features"), len(features) or None, "feature_names names")
+        paths = ", ".join(map(self._path, names))
+        known = ", ".join(filter(None, map(self._sha256, names)))
+        meta = {**told, "file": paths, "sha256": known or None}
+        if features:
+            meta["feature_names"] = features
+        seen: dict[int, str] = {}
+        with SplitWriter(apart, len(features) or self.dataset["features"]) as writer:
+            for name, (rows, _) in opened.items():
+                for block in progress(_refuse_shared(rows, name, seen), f"reading {name}"):
+                    writer.add(*block)
             writer.meta = meta
         if grouped:
             group_queries(apart, folder)
-        logging.info("%s: %d documents, %d queries", path, writer.n_documents, writer.n_queries)
+        logging.info("%s: %d documents, %d queries", paths, writer.n_documents, writer.n_queries)
 
     def _path(self, name: str) -> str:
         """The place of the file ``name`` in the archive or folder."""
         return self.dataset["files"][name]["path"].replace("{fold}", str(self.fold))
+
+    def _sha256(self, name: str) -> str | None:
+        known = self.dataset["files"][name].get("sha256", {})
+        return {str(fold): sha256 for fold, sha256 in known.items()}.get(str(self.fold))
 
     def _rows(self, path: str, sha256: str | None) -> tuple[Iterator[Rows], list[str]]:
         """The documents of one file, and the features' names where they are known."""
@@ -126,6 +132,23 @@ def _refuse_returning(rows: Iterator[Rows], path: str) -> Iterator[Rows]:
             seen.add(qid)
             last = qid
         done += len(qids)
+        yield block
+
+
+def _refuse_shared(rows: Iterator[Rows], name: str, seen: dict[int, str]) -> Iterator[Rows]:
+    """Pass the rows of the file ``name`` on; ``ValueError`` where a query is another file's too.
+
+    Args:
+        seen: the file of each query so far; this one's are added.
+    """
+    for block in rows:
+        for qid in np.unique(block[2]).tolist():
+            if seen.setdefault(qid, name) != name:
+                raise ValueError(
+                    f"query {qid} stands in files.{seen[qid]} and in files.{name}: queries that "
+                    "are dealt into folds must each be in one file; give them ids of their own, or "
+                    "take cv out of the data set's folds"
+                )
         yield block
 
 

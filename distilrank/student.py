@@ -30,8 +30,8 @@ class Student:
         weights: one (outputs, inputs) float32 matrix a layer; the last has one output.
         biases: one (outputs,) float32 vector a layer.
         mean, scale: (features,) float64, the z-score fitted on the train split; scale > 0.
-        meta: what made it (dataset, fold, teacher, student, recipe, seed, sparsity, ...):
-            strings and numbers, kept in the file.
+        meta: what made it (dataset, fold, teacher, student, recipe, seed, sparsity, ...): what
+            JSON can hold, kept in the file.
         fill: (features,) float32, what takes the place of a missing value (`letor.MISSING`) in a
             raw row: the feature's mean. None where the data it learnt from had no missing value;
             such a student scores no row that has one.

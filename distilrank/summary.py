@@ -58,6 +58,7 @@ def _dataset(
     models = tables["models"].query("dataset == @dataset")
     matched = tables["matched"].query("dataset == @dataset")
     lines, best = matched.to_dict("records"), models["best_forest"].iloc[0]
+    splits = tables["data"].query("dataset == @dataset")
     health = tables["health"].query("dataset == @dataset and flagged")
     flagged = set(health["name"])
     return {
@@ -66,8 +67,8 @@ def _dataset(
         "best_forest": best,
         "folds": str(models["folds"].iloc[0]).replace(" ", ", "),
         "matches": [_match(line, settings["margin"], flagged) for line in lines],
-        "power": _power(models, settings["margin"]),
-        "missing": _missing(tables["data"].query("dataset == @dataset")),
+        "power": _power(models, splits, settings["margin"]),
+        "missing": _missing(splits),
         "front": models.loc[models["on_front"], "name"].tolist(),
     }
 
@@ -158,24 +159,48 @@ def _footnote(line: Mapping[str, Any]) -> str:
     if line["verdict"] == "too-few-queries":
         half = (line["high"] - line["low"]) / 2
         text += (
-            f": the 95 % interval of the difference is ±{half:.3f}, and about "
-            f"{about(int(line['needed']))} queries of the same spread would bring it within "
-            "the margin"
+            f": the 95 % interval of the difference is ±{half:.3f}, and it takes about "
+            f"{about(int(line['needed']))} queries of the same spread to show two equal models "
+            "equal within the margin four times out of five"
         )
     return f"{text}."
 
 
-def _power(models: pd.DataFrame, margin: float) -> str:
+def _power(models: pd.DataFrame, splits: pd.DataFrame, margin: float) -> str:
     """What this many test queries can tell apart; said only where it is too little."""
-    half = ((models["high"] - models["low"]) / 2).median()
+    half, needed = ((models["high"] - models["low"]) / 2).median(), models["needed"].median()
     queries, chosen_on = int(models["test_queries"].max()), int(models["vali_queries"].max())
-    if math.isnan(half) or half <= margin:
+    if math.isnan(needed) or needed <= queries:
         return ""
+    wide = half > margin
+    told = "nothing can be concluded about differences" if wide else "one may miss a difference"
     return (
-        f"With {queries:,} test queries a difference from the forest is rarely significant: its "
-        f"95 % interval is about ±{half:.3f} here (median over the networks), wider than the "
-        f"margin of {margin:g}. No mark in the table means “not told apart”, not “equal”. The "
-        f"choice on vali rests on {chosen_on:,} queries and is as uncertain."
+        f"With {queries:,} test queries {told} in nDCG@10 of {margin:g}: a network’s difference "
+        f"from its forest has a 95 % interval of about ±{half:.3f}, and to detect one of "
+        f"{margin:g} takes about {about(int(needed))} queries of the same spread (medians over "
+        "the networks; level 0.05, power 0.8). No mark in the table means “not told "
+        f"apart”, not “equal”. The choice on vali rests on {chosen_on:,} queries and is as "
+        f"uncertain.{_more_queries(splits, queries, half, needed)}"
+    )
+
+
+def _more_queries(splits: pd.DataFrame, queries: int, half: float, needed: float) -> str:
+    """How to test on all queries of a data set; "" where that is done or its folds are published.
+
+    Args:
+        splits: the data set's lines of the table "data".
+        queries, half, needed: those tested on, their interval, and those that the margin takes.
+    """
+    folds, dealt = splits["fold"].nunique(), int(splits["dealt"].max())
+    if folds > 1 and folds >= dealt:
+        return ""
+    every = int(splits.loc[splits["fold"] == splits["fold"].iloc[0], "queries"].sum())
+    entry = "" if dealt > 1 else "folds: cv5 in the data set’s entry and "
+    chosen = list(range(1, (dealt if dealt > 1 else 5) + 1))
+    enough = ", still too wide" if every < needed else ""
+    return (
+        f" Cross-validation tests on all its {every:,} queries ({entry}run.folds: {chosen}): the "
+        f"interval would be about ±{half * math.sqrt(queries / every):.3f}{enough}."
     )
 
 

@@ -24,8 +24,9 @@ def models_table(
     """One line a model: what it is, its fastest faithful engine, its quality on test.
 
     ``speedup`` is against the model's own forest on that forest's fastest exact engine;
-    ``difference``, ``low``, ``high``, ``p_value`` and ``mark`` compare nDCG@10 on test with it;
-    the same with ``best_`` in front with ``best_forest``, the data set's best on vali.
+    ``difference``, ``low``, ``high``, ``p_value``, ``mark``, ``effect`` (with its interval) and
+    ``needed`` queries to detect a difference of the margin compare nDCG@10 on test with it;
+    the first five with ``best_`` in front with ``best_forest``, the data set's best on vali.
     """
     lines, best = [], best_forests(qualities)
     with_recipe = recipes_differ(qualities)
@@ -34,6 +35,7 @@ def models_table(
         line |= _time(timings, key, rules.batch) | _ranking(quality)
         if not key.is_forest and key.forest in qualities:
             line |= _against(quality, qualities[key.forest], rules)
+            line["needed"] = rules.needed(quality, qualities[key.forest])
             line["teacher_share"] = quality.mean("vali") / qualities[key.forest].mean("vali")
         if rival := best.get(key.dataset):
             line["best_forest"] = rival.name()
@@ -54,6 +56,7 @@ _MODEL_COLUMNS = [
     *(*METRICS, "seed_sd", "vali_ndcg@10", "vali_queries", "test_queries"),
     *("difference", "low", "high", "p_value", "mark", "teacher_share"),
     *("best_forest", "best_difference", "best_low", "best_high", "best_p_value", "best_mark"),
+    *("effect", "effect_low", "effect_high", "needed"),
 ]
 
 
@@ -133,6 +136,9 @@ def _against(quality: Quality, forest: Quality, rules: Rules, prefix: str = "") 
         f"{prefix}high": test.interval[1],
         f"{prefix}p_value": test.p_value,
         f"{prefix}mark": mark(test.difference, test.p_value),
+        f"{prefix}effect": test.effect,
+        f"{prefix}effect_low": test.effect_interval[0],
+        f"{prefix}effect_high": test.effect_interval[1],
     }
 
 
@@ -188,7 +194,7 @@ def _test_columns(match: Match) -> dict[str, Any]:
         "high": match.test.interval[1],
         "p_value": match.test.p_value,
         "queries": match.test.queries,
-        "needed": match.needed or NAN,
+        "needed": match.needed,
     }
 
 

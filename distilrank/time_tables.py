@@ -203,3 +203,19 @@ def costs_table(path: str | os.PathLike) -> pd.DataFrame:
         if entry["value"] > 0
     ]
     return pd.DataFrame(lines, columns=["engine", "step", "cost", "unit", "meaning"])
+
+
+def by_batch(engines: pd.DataFrame) -> tuple[pd.DataFrame, list[int]]:
+    """The timed lines of ``tables.engines_table``, one column of medians for each batch size."""
+    timed = engines[engines["status"] == "timed"]
+    batches = sorted({int(batch) for batch in timed["batch"]})
+    lines = []
+    for (name, engine), part in timed.groupby(["name", "engine"], sort=False):
+        first = part.iloc[0]
+        medians = {str(int(batch)): us for batch, us in zip(part["batch"], part["us"], strict=True)}
+        lines.append(
+            {"name": name, "engine": engine, "kind": first["kind"]}
+            | {column: first[column] for column in ("precision", "sparse")}
+            | {str(batch): medians.get(str(batch), float("nan")) for batch in batches}
+        )
+    return pd.DataFrame(lines), batches

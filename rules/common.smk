@@ -9,11 +9,11 @@ from distilrank.config import (
     check_config,
     design_recipe,
     folder_files,
-    folds_of as folds_in,
     per_mille,
 )
 from distilrank.dependencies import library_files, native_files
 from distilrank.files import read_json
+from distilrank.folds import folds_of as folds_in
 from distilrank.letor import SPLIT_FILES, SPLITS
 from distilrank.machine import fingerprint
 from distilrank.naming import budget_name
@@ -308,6 +308,16 @@ HISTORY = list(
 QUALITY = results_of("quality")
 PARITY = results_of("parity")
 TIMING = results_of("timing")
+# Each dense network once, whichever recipes share it; of one fold and seed, as for times.
+SENSITIVITY = sorted(
+    {
+        f"results/sensitivity/{RUN}.json".format(
+            **model | {"recipe": DISTILLED_AS[model["recipe"]]}
+        )
+        for model in STUDENTS
+        if is_timed(model)
+    }
+)
 REPORT = "results/report/index.html"
 CHECKED = "results/report/checks.json"
 DESIGNS = [

@@ -45,3 +45,28 @@ rule evaluate_student:
         "zeros on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}"
     script:
         "../scripts/evaluate_ranking.py"
+
+
+rule analyse_sensitivity:
+    input:
+        dense=f"results/students/{RUN}/sp0.safetensors",
+        vali=split("vali"),
+        predictor="results/predictor/native.json",
+        library=library("analyse_sensitivity"),
+    output:
+        f"results/sensitivity/{RUN}.json",
+    log:
+        f"results/logs/analyse_sensitivity/{RUN}.log",
+    benchmark:
+        f"results/benchmarks/analyse_sensitivity/{RUN}.tsv"
+    conda:
+        "../envs/engines.yaml"
+    threads: 1
+    params:
+        batch=config["timing"]["headline_batch"],
+        no_relevant=config["quality"]["no_relevant"],
+    message:
+        "Pruning each layer of {wildcards.student} of {wildcards.teacher} alone on "
+        "{wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}"
+    script:
+        "../scripts/analyse_sensitivity.py"

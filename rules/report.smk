@@ -14,14 +14,17 @@ TABLES = [
     "checks",
     "data",
     "features",
+    "unused",
     "training",
+    "sensitivity",
+    "allocation",
     "published",
 ]
 # Promised against delivered: of designs that are trained.
 if config["design"]["train"]:
     TABLES += ["designed", "ranked"]
-PLOTS = ["tradeoff", "speedup", "training"] + ["designed"] * ("designed" in TABLES)
-PRINTED = [name for name in TABLES if name not in ("predictor", "training")]
+PLOTS = ["tradeoff", "speedup", "training", "sensitivity"] + ["designed"] * ("designed" in TABLES)
+PRINTED = [name for name in TABLES if name not in ("predictor", "training", "sensitivity")]
 
 
 rule make_tables:
@@ -36,6 +39,7 @@ rule make_tables:
             for name in SPLITS
         ],
         history=with_designs("history", HISTORY),
+        sensitivity=SENSITIVITY,
         designs=with_designs("designs", []),
         published=f"{workflow.basedir}/config/published.yaml",
         library=library("make_tables"),
@@ -151,6 +155,33 @@ rule plot_training:
         "Plotting how the students of {wildcards.dataset} learned"
     script:
         "../scripts/plot_training.py"
+
+
+rule plot_sensitivity:
+    input:
+        sensitivity="results/report/tables/sensitivity.csv",
+        library=library("plot_sensitivity"),
+    output:
+        svg=report(
+            "results/report/figures/sensitivity-{dataset}.svg",
+            caption="../report/sensitivity.rst",
+            category="Figures",
+            labels={"figure": "sensitivity to pruning", "data set": "{dataset}"},
+        ),
+        png="results/report/figures/sensitivity-{dataset}.png",
+    log:
+        "results/logs/plot_sensitivity/{dataset}.log",
+    benchmark:
+        "results/benchmarks/plot_sensitivity/{dataset}.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    params:
+        dataset="{dataset}",
+    message:
+        "Plotting what each layer of the students of {wildcards.dataset} can lose"
+    script:
+        "../scripts/plot_sensitivity.py"
 
 
 rule plot_designed:

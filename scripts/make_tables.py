@@ -8,7 +8,16 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from distilrank import designed, display, evidence, latex, recipe_table, tables, time_tables
+from distilrank import (
+    designed,
+    display,
+    evidence,
+    latex,
+    pruning_tables,
+    recipe_table,
+    tables,
+    time_tables,
+)
 from distilrank.files import write_json, write_text
 from distilrank.logs import job
 from distilrank.matched import Rules, match_forests
@@ -26,6 +35,7 @@ def make_tables(
     validation: StrPath,
     meta: Paths,
     history: Paths,
+    sensitivity: Paths,
     published: StrPath,
     folder: StrPath,
     summary: StrPath,
@@ -47,6 +57,7 @@ def make_tables(
         validation: the predictor's accuracy, with ``samples``.
         meta: ``meta.json`` of every split.
         history: the students' CSV files, one line an epoch.
+        sensitivity: the dense students' JSON files.
         published: ``config/published.yaml``.
         headline_batch: documents a call at which models are compared.
         margin: loss of mean nDCG@10 that still counts as equal quality.
@@ -83,7 +94,10 @@ def make_tables(
         "checks": evidence.checks_table(models, qualities, min_share),
         "data": evidence.data_table(meta),
         "features": evidence.features_table(qualities, meta),
+        "unused": pruning_tables.unused_table(qualities, meta),
         "training": training,
+        "sensitivity": pruning_tables.sensitivity_table(sensitivity),
+        "allocation": pruning_tables.allocation_table(sensitivity),
         "published": evidence.published_table(figures, models, matched),
     }
     planned = designed.read_designs(designs, timings)
@@ -112,9 +126,9 @@ def _printed(
 ) -> dict[str, tuple[pd.DataFrame, Iterable[display.Column]]]:
     """The tables that LaTeX gets, each with its columns; the data set leads where it varies.
 
-    Single predictions and epochs are too many to print; they are in the CSV files.
+    Single predictions, epochs and points are too many to print; they are in the CSV files.
     """
-    wide, batches = display.by_batch(made["engines"])
+    wide, batches = time_tables.by_batch(made["engines"])
     printed = {
         "engines": (wide, display.engine_columns(batches)),
         "parity": (evidence.parity_by_engine(made["parity"]), display.TABLES["parity"]),
@@ -123,7 +137,7 @@ def _printed(
     printed |= {
         name: (made[name], columns)
         for name, columns in display.TABLES.items()
-        if name in made and name not in {*printed, "predictor"}
+        if name in made and name not in {*printed, "predictor", "sensitivity"}
     }
     several = made["models"]["dataset"].nunique() > 1
     leading = (display.text("dataset", "Data set"),) if several else ()
@@ -142,6 +156,7 @@ if __name__ == "__main__":
             validation=snakemake.input.validation,
             meta=snakemake.input.meta,
             history=snakemake.input.history,
+            sensitivity=snakemake.input.sensitivity,
             published=snakemake.input.published,
             folder=Path(snakemake.output.summary).parent / "tables",
             summary=snakemake.output.summary,

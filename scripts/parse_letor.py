@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distilrank.files import read_json, write_json
+from distilrank.folds import folds_of, is_dealt, source_fold
 from distilrank.letor import SPLIT_FILES, SPLITS
 from distilrank.logs import job
 from distilrank.splits import ALL, Source, deal_fold, draw_vali, shared_queries
@@ -28,7 +29,8 @@ def parse_fold(
     """Read a fold's files out of ``source`` and write one folder a split under ``output``.
 
     Where the data set has no vali file, ``vali_share`` of the train file's queries become vali;
-    where it has one file of all queries, they are dealt into its folds; ``split_seed`` decides.
+    where it is cross-validated, the queries of all its files are dealt into its folds;
+    ``split_seed`` decides.
     The splits appear when all of them are good.
 
     Args:
@@ -44,18 +46,21 @@ def parse_fold(
     """
     output = Path(output)
     unchecked = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    reader = Source(source, dataset, fold, _feature_names(dataset, names), library)
+    names = _feature_names(dataset, names)
+    reader = Source(source, dataset, source_fold(dataset, fold), names, library)
     told = {"dataset": name, "fold": fold, "title": dataset["title"]}
     seed = dataset.get("split_seed", 0)
     try:
-        if ALL in dataset["files"]:
-            reader.write(ALL, unchecked / ALL, told)
-            deal_fold(unchecked / ALL, unchecked, fold, len(dataset["folds"]), seed)
+        if is_dealt(dataset):
+            pooled = [name for name in (ALL, *SPLITS) if name in dataset["files"]]
+            folds = len(folds_of(dataset))
+            reader.write(pooled, unchecked / ALL, told | {"dealt": folds})
+            deal_fold(unchecked / ALL, unchecked, fold, folds, seed)
         else:
             drawn = "vali" not in dataset["files"]
             for split in dataset["files"]:
                 folder = "whole" if drawn and split == "train" else split
-                reader.write(split, unchecked / folder, {**told, "split": split})
+                reader.write([split], unchecked / folder, {**told, "split": split})
             if drawn:
                 draw_vali(
                     unchecked / "whole", unchecked, dataset.get("vali_share", VALI_SHARE), seed

@@ -40,6 +40,13 @@ def network(
 ) -> dict[str, Any]:
     """A network's ``model`` object."""
     widths = WIDTHS.get(student, (50, 20))
+    architecture = "-".join(map(str, (136, *widths, 1)))
+    origin = {
+        "architecture": architecture,
+        "zeros": [round(sparsity * 136 * widths[0]), *[0] * len(widths)],
+        "layers": [1],
+        "scope": "layer",
+    }
     return {
         "kind": "network",
         "dataset": dataset,
@@ -49,9 +56,9 @@ def network(
         "recipe": recipe,
         "seed": seed,
         "sparsity": sparsity,
-        "architecture": "-".join(map(str, (136, *widths, 1))),
+        "architecture": architecture,
         "layer_sparsity": [sparsity, *[0.0] * len(widths)],
-    }
+    } | ({"pruned_from": origin} if sparsity else {})
 
 
 def quality(
@@ -194,14 +201,14 @@ class Results:
         self._validation()
 
     def paths(self, kind: str) -> list[Path]:
-        """All files of one kind: quality, parity, timing, meta or history."""
+        """All files of one kind: quality, parity, timing, meta, history or sensitivity."""
         pattern = {"meta": "data/**/meta.json", "history": "students/**/*.csv"}
         return sorted(self.root.glob(pattern.get(kind, f"{kind}/**/*.json")))
 
     @property
     def inputs(self) -> dict[str, Any]:
         """The inputs of ``make_tables`` but for the published figures."""
-        kinds = ("quality", "parity", "timing", "meta", "history")
+        kinds = ("quality", "parity", "timing", "meta", "history", "sensitivity")
         validation = self.root / "predictor" / "validation.json"
         designs = sorted(self.root.glob("design/*/*/designs.json"))
         found = {kind: self.paths(kind) for kind in kinds}
@@ -258,6 +265,8 @@ class Results:
                 timed = fold == 1 and seed == seeds[0]
                 self._model(model, truth, loss, noise, lines, timed)
                 self._history(model)
+                if timed and not sparsity:
+                    self._sensitivity(model)
 
     def _sizes(self, queries: int) -> dict[str, int]:
         return {"train": 3 * queries // 4, "vali": max(2, queries // 4), "test": queries}
@@ -336,6 +345,19 @@ class Results:
             lines.append(f"{epoch},{phase},{loss:.6g},{ndcg:.6g},0.001,0.2")
         path = folder / f"sp{round(1000 * model['sparsity'])}.csv"
         path.write_text("\n".join(lines) + "\n")
+
+    def _sensitivity(self, model: dict[str, Any]) -> None:
+        points = [
+            {"layer": layer, "weights": 1000, "sparsity": level, "us": 3.0 - 2 * level,
+             "ndcg@10": 0.5 - 0.1 * level / layer, "error": level / layer}
+            for layer in (1, 2) for level in (0.0, 0.9)
+        ]  # fmt: skip
+        found = {name: points[1][name] for name in ("us", "ndcg@10", "error")}
+        spread = found | {"sparsities": [0.7, 0.8]}
+        lines = [{"sparsity": 0.9, "alone": found, "spread": spread}]
+        content = {"model": model, "batch": 256, "points": points, "allocations": lines}
+        path = place(self.root, "sensitivity", model).parent.with_suffix(".json")
+        write_json(path, content)
 
     def _validation(self) -> None:
         layers = []

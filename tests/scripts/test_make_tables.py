@@ -1,11 +1,13 @@
 """The tables script on made-up results of a small run."""
 
 import json
+import math
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from distilrank.matched import about
 from scripts.make_tables import make_tables
 from tests.results_builder import Results
 
@@ -25,10 +27,11 @@ def small(tmp_path_factory):
     return made(root, Results(root / "results"), titles={"toy": "Toy"}, min_share=0.9)
 
 
-CSV_ONLY = {"training", "predictor"}
+CSV_ONLY = {"training", "predictor", "sensitivity"}
 TABLES = {
     *("models", "matched", "speedup", "precision", "engines", "predictor", "accuracy", "parity"),
     *("recipes", "times", "costs", "health", "checks", "data", "features", "training", "published"),
+    *("unused", "sensitivity", "allocation"),
 }
 
 
@@ -56,15 +59,26 @@ def test_the_tables_hold_every_model(small):
 
 
 def test_the_summary_says_how_little_43_queries_tell(small):
-    _, summary = small
+    folder, summary = small
     (dataset,) = summary["datasets"]
     assert dataset["title"] == "Toy"
     assert [match["forest"] for match in dataset["matches"]] == ["large", "small"]
-    models = pd.read_csv(small[0] / "models.csv")
+    models = pd.read_csv(folder / "models.csv")
     forests = models[models["kind"] == "forest"].set_index("name")
     assert dataset["best_forest"] == forests["vali_ndcg@10"].idxmax()
     assert set(models["best_forest"]) == {dataset["best_forest"]}
-    assert dataset["power"].startswith("With 43 test queries a difference")
+    half = ((models["high"] - models["low"]) / 2).median()
+    queries = pd.read_csv(folder / "data.csv")["queries"].sum()
+    assert dataset["power"].startswith(
+        "With 43 test queries nothing can be concluded about differences in nDCG@10 of 0.005: a "
+        f"network’s difference from its forest has a 95 % interval of about ±{half:.3f}, and to "
+        f"detect one of 0.005 takes about {about(int(models['needed'].median()))} queries"
+    )
+    assert dataset["power"].endswith(
+        f"Cross-validation tests on all its {queries} queries (folds: cv5 in the data set’s entry "
+        "and run.folds: [1, 2, 3, 4, 5]): the interval would be about "
+        f"±{half * math.sqrt(43 / queries):.3f}, still too wide."
+    )
     assert summary["settings"]["margin"] == 0.005
     assert summary["machine"]["id"] == "00000000"
 
@@ -72,6 +86,26 @@ def test_the_summary_says_how_little_43_queries_tell(small):
 def test_many_queries_are_not_called_few(tmp_path):
     results = Results(tmp_path / "results", queries=1500, noise=0.005)
     assert made(tmp_path, results)[1]["datasets"][0]["power"] == ""
+
+
+def test_cross_validation_is_offered_where_it_is_not_done(tmp_path):
+    """Whether queries were dealt into folds stands in the splits' own files."""
+    results = Results(tmp_path / "results", folds=(1, 2))
+    assert "Cross-validation" not in made(tmp_path, results)[1]["datasets"][0]["power"]
+    for path in results.paths("meta"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"dealt": 3}))
+    power = made(tmp_path, results)[1]["datasets"][0]["power"]
+    assert "(run.folds: [1, 2, 3]): the interval" in power and "cv5" not in power
+    for path in results.paths("meta"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"dealt": 2}))
+    assert "Cross-validation" not in made(tmp_path, results)[1]["datasets"][0]["power"]
+
+
+def test_a_power_between_is_no_reason_to_conclude_nothing(tmp_path):
+    """The interval is narrower than the margin, yet the power is below 0.8."""
+    results = Results(tmp_path / "results", queries=430, noise=0.05)
+    power = made(tmp_path, results, margin=0.008)[1]["datasets"][0]["power"]
+    assert power.startswith("With 430 test queries one may miss a difference in nDCG@10 of 0.008: ")
 
 
 def test_a_low_quality_and_a_drifting_job_are_alerts(tmp_path):

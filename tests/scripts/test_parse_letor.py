@@ -172,6 +172,74 @@ def test_one_file_is_dealt_into_folds(parse_fold, tmp_path):
     assert sorted(tested) == list(range(1, 8))
 
 
+def test_all_files_are_dealt_into_folds(parse_fold, archive, tmp_path):
+    """`folds: cv3` reads the files of fold 1, whose sha256 are checked, whatever fold it makes."""
+    files = {f"tiny/Fold1/{split}.txt": FILES[f"tiny/Fold2/{split}.txt"] for split in SPLITS}
+    write(archive, files)
+    dataset = entry(folds="cv3")
+    for split in SPLITS:
+        file = dataset["files"][split]
+        file["sha256"] = {1: file["sha256"][2]}
+    whole = np.array([[qid, 0, place] for qid in range(1, 18) for place in range(3)])
+    parts = {"vali": [], "test": []}
+    for fold in (1, 2, 3):
+        parse_fold(archive, dataset, "tiny", fold, tmp_path / str(fold))
+        splits = {split: Dataset.open(tmp_path / str(fold) / split) for split in SPLITS}
+        rows = np.concatenate([split.features for split in splits.values()])
+        assert np.array_equal(rows[np.lexsort((rows[:, 2], rows[:, 0]))], whole)
+        for split, opened in splits.items():
+            assert opened.labels.tolist() == opened.features[:, 2].tolist()
+            told = {key: opened.meta[key] for key in ("fold", "split", "dealt", "file", "sha256")}
+            assert told == {
+                "fold": fold, "split": split, "dealt": 3,
+                "file": "Fold1/train.txt, Fold1/vali.txt, Fold1/test.txt",
+                "sha256": ", ".join(dataset["files"][name]["sha256"][1] for name in SPLITS),
+            }  # fmt: skip
+        for split, qids in parts.items():
+            qids += splits[split].qids.tolist()
+    # Each query is tested on once, and validated on once.
+    assert sorted(parts["test"]) == sorted(parts["vali"]) == list(range(1, 18))
+    dataset["files"]["test"]["sha256"] = {1: "0" * 64}
+    with pytest.raises(ValueError, match=r"Fold1/test\.txt has sha256"):
+        parse_fold(archive, dataset, "tiny", 2, tmp_path / "wrong")
+    assert not (tmp_path / "wrong").exists()
+
+
+@pytest.mark.parametrize(
+    ("test", "shared"),
+    # Query 10 ends the train file: beside its other half it would look like one query.
+    [(letor(range(10, 14)), 10), (letor(range(20, 30)) + letor(range(3, 4)), 3)],
+)
+def test_a_query_of_two_files_is_not_dealt(parse_fold, tmp_path, test, shared):
+    files = {"Fold1/train.txt": letor(range(1, 11)), "Fold1/test.txt": test}
+    write(tmp_path / "tiny.zip", files)
+    dataset = entry(("train", "test"), folds="cv3")
+    with pytest.raises(ValueError) as raised:
+        parse_fold(tmp_path / "tiny.zip", dataset, "tiny", 1, tmp_path / "out")
+    assert str(raised.value) == (
+        f"query {shared} stands in files.train and in files.test: queries that are dealt into "
+        "folds must each be in one file; give them ids of their own, or take cv out of the data "
+        "set's folds"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_tables_are_dealt_into_folds(parse_fold, tmp_path):
+    (tmp_path / "train.csv").write_text(CSV)
+    # The same columns in another order.
+    rows = "".join(f"{n},{n % 3},1,{100 + n // 2}\n" for n in range(20))
+    (tmp_path / "test.csv").write_text(f"a,grade,b,query\n{rows}")
+    tested = []
+    for fold in range(1, 5):
+        parse_fold(tmp_path, TABLES | {"folds": "cv4"}, "tables", fold, tmp_path / str(fold))
+        test = Dataset.open(tmp_path / str(fold) / "test")
+        tested += test.qids.tolist()
+        assert test.features[:, 0].tolist() == [
+            2 * (qid % 100) + place for qid in test.qids for place in (0, 1)
+        ]
+    assert sorted(tested) == [*range(10), *range(100, 110)]
+
+
 def test_queries_that_come_back_are_grouped_on_request(parse_fold, tmp_path):
     lines = letor(range(1, 5)).splitlines(keepends=True)
     shuffled = b"".join(lines[place] for place in (0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11))

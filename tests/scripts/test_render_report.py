@@ -16,6 +16,7 @@ from distilrank.page import inline_svg
 from scripts.make_tables import make_tables
 from scripts.plot_designed import plot_designed
 from scripts.plot_predictor import plot_predictor
+from scripts.plot_sensitivity import plot_sensitivity
 from scripts.plot_speedup import plot_speedup
 from scripts.plot_tradeoff import plot_tradeoff
 from scripts.plot_training import plot_training
@@ -27,6 +28,7 @@ SECTIONS = [
     *("headline", "tradeoff", "models", "matched", "sparse", "precision", "engines", "predictor"),
     *(
         "training",
+        "sensitivity",
         "parity",
         "checks",
         "health",
@@ -90,6 +92,7 @@ def built(root, datasets=("toy",), titles=None, designs=False, recipes=None):
             (plot_tradeoff, "models", {"headline_batch": 256}),
             (plot_speedup, "speedup", {}),
             (plot_training, "training", {}),
+            (plot_sensitivity, "sensitivity", {}),
         ):
             stem = figures / f"{plot.__name__.removeprefix('plot_')}-{dataset}"
             outputs = stem.with_suffix(".svg"), stem.with_suffix(".png")

@@ -87,3 +87,15 @@ def test_vali_is_looked_at_and_test_never():
     read = Trained.of({"model": model, "splits": {"vali": vali, "test": None}})
     assert read.ndcg == 0.43
     assert read.layers == ((136 * 24, 0.95), (24 * 8, 0.0), (8, 0.0))
+
+
+def test_a_network_without_its_dead_neurons_counts_as_it_was_planned():
+    model = {
+        "architecture": "136-20-8-1",
+        "layer_sparsity": [0.94, 0.0, 0.0],
+        "pruned_from": {"architecture": "136-24-8-1", "zeros": [3100, 0, 0]},
+    }
+    quality = {"model": model, "splits": {"vali": {"metrics": {"ndcg@10": {"mean": 0.43}}}}}
+    read = Trained.of(quality)
+    assert read.architecture == "136-24-8-1"
+    assert read.layers == ((136 * 24, 3100 / (136 * 24)), (24 * 8, 0.0), (8, 0.0))

@@ -353,6 +353,27 @@ CASES: list[tuple[str, Change, list[str]]] = [
          "student 'B' has layers 1 to 4"],
     ),
     (
+        "a ramp longer than the training",
+        lambda c: c["recipes"]["sample"]["prune"].update(schedule="gradual", ramp=41),
+        ["config key 'recipes.sample.prune.ramp' is 41, expected at most 40, its epochs"],
+    ),
+    (
+        "a ramp of no schedule that has one",
+        lambda c: c["recipes"]["sample"]["prune"].update(ramp=10),
+        ["config key 'recipes.sample.prune.ramp' is of 'schedule: gradual', found 'one-shot'"],
+    ),
+    (
+        "rounds that are not said",
+        lambda c: c["recipes"]["sample"]["prune"].update(schedule="iterative"),
+        ["config key 'recipes.sample.prune' lacks the key 'rounds', which 'schedule: iterative' "
+         "needs"],
+    ),
+    (
+        "an unknown scope",
+        lambda c: c["recipes"]["sample"]["prune"].update(scope="all"),
+        ["config key 'recipes.sample.prune.scope' is wrong: 'all' is not one of", "lamp"],
+    ),
+    (
         "layer 0",
         lambda c: c["recipes"]["sample"]["prune"].update(layers=[0]),
         ["config key 'recipes.sample.prune.layers.0' is wrong"],
@@ -473,6 +494,17 @@ CASES: list[tuple[str, Change, list[str]]] = [
         "generated folds",
         lambda c: (generated(c), c["datasets"]["mslr-generated"].update(folds=[1, 2])),
         ["config key 'datasets.mslr-generated.folds' is [1, 2], expected [1]"],
+    ),
+    (
+        "generated queries that are dealt",
+        lambda c: (generated(c), c["datasets"]["mslr-generated"].update(folds="cv5")),
+        ["config key 'datasets.mslr-generated.folds' is cv5, expected [1]"],
+    ),
+    (
+        "a fold beyond those that queries are dealt into",
+        lambda c: c["run"].update(datasets=["mslr-sample-cv5"], folds=[6]),
+        ["config key 'run.folds' is [6] and the data set 'mslr-sample-cv5' has none of them",
+         "it has [1, 2, 3, 4, 5]"],
     ),
     (
         "no queries to generate",

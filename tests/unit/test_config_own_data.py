@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from distilrank.config import check_config, folds_of
+from distilrank.config import check_config, folder_files
+from distilrank.folds import folds_of, is_dealt, source_fold
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
@@ -33,6 +34,7 @@ def checked(dataset: dict[str, Any]) -> None:
     "dataset",
     [
         TEXT, TABLES, ALL,
+        *(each | {"folds": "cv12"} for each in (TEXT, TABLES, ALL)),
         TEXT | {"feature_names": ["a", "b", "c"]},
         TEXT | {"feature_names": "names.txt", "group_queries": True, "split_seed": 3},
         TABLES | {"columns": TABLES["columns"] | {"features": ["a"]}, "features": 1},
@@ -49,7 +51,18 @@ def test_what_a_person_writes(dataset, tmp_path, monkeypatch):
 
 def test_a_data_set_has_one_fold_unless_it_says_more():
     assert folds_of(TEXT) == [1]
-    assert folds_of(ALL) == [1, 2, 3]
+    assert folds_of(ALL) == folds_of(TEXT | {"folds": "cv3"}) == [1, 2, 3]
+    assert folds_of(TEXT | {"folds": "cv12"}) == list(range(1, 13))
+    assert [is_dealt(each) for each in (TEXT, ALL, TEXT | {"folds": "cv3"})] == [False, True, True]
+
+
+def test_the_files_that_are_dealt_are_the_first_folds():
+    files = {name: {"path": f"Fold{{fold}}/{name}.txt"} for name in ("train", "test")}
+    published = TEXT | {"files": files, "folds": [1, 2, 3]}
+    assert source_fold(published, 3) == 3 and source_fold(published | {"folds": "cv5"}, 3) == 1
+    paths = [Path("data/mine/Fold1/train.txt"), Path("data/mine/Fold1/test.txt")]
+    assert folder_files(published | {"folds": "cv5"}, "3") == paths
+    assert [path.parent.name for path in folder_files(published, "3")] == ["Fold3", "Fold3"]
 
 
 HERE = "config key 'datasets.mine'"
@@ -78,6 +91,10 @@ def without(dataset: dict[str, Any], key: str) -> dict[str, Any]:
          f"{HERE} has files.all, which is dealt into all splits, beside vali"),
         (ALL | {"files": ALL["files"] | TEXT["files"]}, f"{HERE[:-1]}.files' is"),
         (TEXT | {"files": {"train": {"path": "train.txt"}}}, f"{HERE[:-1]}.files' is"),
+        *(
+            (TEXT | {"folds": folds}, f"{HERE[:-1]}.folds' is {folds!r}, expected: the folds")
+            for folds in ("cv2", "cv", "5", "cv05", "cv5 ", "cv1000", 5, [0])
+        ),
         (TEXT | {"group_queries": "yes"}, f"{HERE[:-1]}.group_queries' is 'yes', expected: true"),
     ],
 )  # fmt: skip

@@ -1,27 +1,28 @@
 """distilrank.identity: the ``model`` object of docs/files.md."""
 
-import re
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny import random_forest, random_student
 
-from distilrank.identity import model_identity
+from distilrank.identity import feature_use, model_identity
 
 DOCS = Path(__file__).parents[2] / "docs" / "files.md"
 FOREST = random_forest(np.random.default_rng(0), 3, 5, 4)
 META = {
     "kind": "network", "dataset": "mslr-sample", "fold": 1, "teacher": "lm-large", "student": "A",
     "recipe": "sample", "seed": 1, "sparsity": 0.5, "precision": "int8",
+    "pruned_from": {"architecture": "8-5-1", "zeros": [20, 0], "layers": [1], "scope": "layer"},
 }  # fmt: skip
 
 
 def documented(kind: str) -> set[str]:
     """The keys of the documented object of this kind."""
     block = DOCS.read_text().split("## A model's identity")[1].split("```")[1]
-    line = re.search(rf'\{{"kind": "{kind}".*?\}}', block, re.DOTALL).group()
-    return set(re.findall(r'"(\w+)":', line))
+    start = block.index(f'{{"kind": "{kind}"')
+    return set(json.JSONDecoder().raw_decode(block[start:])[0])
 
 
 def test_a_network_carries_its_identity_wherever_it_lies(tmp_path):
@@ -67,3 +68,15 @@ def test_a_relative_path_is_completed(tmp_path, monkeypatch):
 @pytest.mark.parametrize("folder", ["foldx", "elsewhere", "fold"])
 def test_a_forest_from_elsewhere_has_fold_0(folder):
     assert model_identity(Path("a") / folder / "c" / "model.txt", FOREST)["fold"] == 0
+
+
+def test_a_feature_that_feeds_a_neuron_without_a_reader_is_not_used():
+    student = random_student(np.random.default_rng(0), (4, 3, 2, 1))
+    for weight in student.weights:
+        weight[:] = 0
+    student.weights[0][0, 0] = student.weights[0][0, 1] = student.weights[0][1, 1] = 1.0
+    student.weights[0][2, 2] = 1.0
+    student.weights[1][0, 0] = student.weights[1][1, 2] = 1.0
+    student.weights[2][0, 0] = 1.0
+    # Neuron 1 of layer 1 is read by nobody; neuron 2 by neuron 1 of layer 2, which nobody reads.
+    assert feature_use(student) == [1, 1, 0, 0]

@@ -133,8 +133,8 @@ def test_too_few_queries_tells_how_many_are_needed():
     noise = np.tile([0.1, -0.1], 20)
     match = run([case(model, noise=noise)], [FOREST_JOB, job(model, measurement("torch", 1.0))])
     assert match.verdict == "too-few-queries"
-    # n with t s / sqrt(n) = margin, where t is near 1.96 and s is 0.1 sqrt(40 / 39).
-    assert match.needed == pytest.approx((1.96 * 0.1 / 0.005) ** 2 * 40 / 39, rel=0.01)
+    # n with (z(0.975) + z(0.8)) s / sqrt(n) = margin, where s is 0.1 sqrt(40 / 39).
+    assert match.needed == pytest.approx((2.80 * 0.1 / 0.005) ** 2 * 40 / 39, rel=0.01)
     assert headline(match, 0.005) == f"not shown (40 queries; about {about(match.needed)} needed)"
 
 

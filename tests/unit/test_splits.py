@@ -112,7 +112,8 @@ TABLE = {
 
 def test_a_tables_columns_name_the_features(tmp_path):
     (tmp_path / "t.csv").write_text(CSV)
-    Source(tmp_path, TABLE | {"group_queries": True}, 1).write("train", tmp_path / "out", {"x": 1})
+    source = Source(tmp_path, TABLE | {"group_queries": True}, 1)
+    source.write(["train"], tmp_path / "out", {"x": 1})
     found = Dataset.open(tmp_path / "out")
     assert found.meta["feature_names"] == ["a", "b"] and found.meta["x"] == 1
     assert found.qids.tolist() == [1, 2] and found.features[:, 0].tolist() == [0, 2, 1]
@@ -121,7 +122,7 @@ def test_a_tables_columns_name_the_features(tmp_path):
 def test_a_query_that_comes_back_in_a_table(tmp_path):
     (tmp_path / "t.csv").write_text(CSV)
     with pytest.raises(ValueError) as raised:
-        Source(tmp_path, TABLE, 1).write("train", tmp_path / "out", {})
+        Source(tmp_path, TABLE, 1).write(["train"], tmp_path / "out", {})
     assert str(raised.value).startswith("t.csv, document 3: query 1 comes back after")
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
@@ -136,7 +137,7 @@ def test_a_query_that_comes_back_in_a_table(tmp_path):
 def test_a_wrong_number_of_features(tmp_path, more, names, sentence):
     (tmp_path / "t.csv").write_text(CSV)
     with pytest.raises(ValueError, match=sentence):
-        Source(tmp_path, TABLE | more, 1, names).write("train", tmp_path / "out", {})
+        Source(tmp_path, TABLE | more, 1, names).write(["train"], tmp_path / "out", {})
 
 
 def test_a_tables_checksum_is_checked(tmp_path):
@@ -147,16 +148,16 @@ def test_a_tables_checksum_is_checked(tmp_path):
         dataset["files"] = {"train": {"path": "t.csv", "sha256": {1: sha256}}}
         source = Source(tmp_path, dataset, 1)
         if sha256 == right:
-            source.write("train", tmp_path / "out", {})
+            source.write(["train"], tmp_path / "out", {})
         else:
             with pytest.raises(ValueError, match=f"t\\.csv has sha256 {right}, expected 000"):
-                source.write("train", tmp_path / "wrong", {})
+                source.write(["train"], tmp_path / "wrong", {})
 
 
 def test_every_file_has_the_train_files_columns_in_its_order(tmp_path):
     (tmp_path / "t.csv").write_text("grade,query,a,b\n1,1,0,5\n")
     (tmp_path / "test.csv").write_text("b,grade,extra,query,a\n7,2,9,1,6\n")
     dataset = TABLE | {"files": {"train": {"path": "t.csv"}, "test": {"path": "test.csv"}}}
-    Source(tmp_path, dataset, 1).write("test", tmp_path / "out", {})
+    Source(tmp_path, dataset, 1).write(["test"], tmp_path / "out", {})
     found = Dataset.open(tmp_path / "out")
     assert found.features.tolist() == [[6, 7]] and found.meta["feature_names"] == ["a", "b"]

@@ -71,6 +71,27 @@ def test_the_models_table():
     # Five equal differences: 2 of the 32 sign patterns are as extreme, so p is about 1/16.
     assert student["p_value"] == pytest.approx(2 / 32, abs=0.04)
     assert table["on_front"].tolist() == [True, True]
+    assert math.isnan(student["effect"]), "equal differences have no spread to be measured in"
+
+
+def test_the_models_table_tells_the_effect_size_and_the_queries_needed():
+    model, noise = network("A"), np.tile([0.1, -0.1], 20)
+    pair = {
+        one.key: one
+        for one in (
+            Quality(Key.of(forest()), [quality(forest(), [0.5] * 40, [0.5] * 40)]),
+            Quality(Key.of(model), [quality(model, [0.5] * 40, (0.52 + noise).tolist())]),
+        )
+    }
+    teacher, student = tables.models_table(pair, {}, RULES).to_dict("records")
+    assert all(math.isnan(teacher[name]) for name in ("effect", "effect_low", "needed"))
+    # The differences are 0.02 -+ 0.1, so their deviation is 0.1 sqrt(40 / 39).
+    assert student["effect"] == pytest.approx(0.2 / math.sqrt(40 / 39))
+    assert student["effect_low"] < 0 < student["effect"] < student["effect_high"]
+    assert student["needed"] == pytest.approx((2.80 * 0.1 / 0.005) ** 2 * 40 / 39, rel=0.01)
+    cell = next(column for column in display.TABLES["models"] if column.title == "Effect size").cell
+    assert cell(teacher) == display.MISSING
+    assert cell(student).startswith("+0.20 [−0.12, +0.51]")
 
 
 def test_models_are_compared_with_the_best_forest_too():
@@ -180,7 +201,7 @@ def test_skipped_engines_keep_their_reasons_and_are_counted():
     assert evidence.skipped_engines(table).to_dict("records") == [
         {"engine": "xsmm", "reason": "no library", "models": 2}
     ]
-    wide, batches = display.by_batch(table)
+    wide, batches = time_tables.by_batch(table)
     assert batches == [20, 256]
     assert wide.fillna(0)[["20", "256"]].to_numpy().tolist() == [[0.0, 1.0], [1.0, 2.0]]
 
@@ -208,7 +229,7 @@ def test_a_job_without_its_reference_is_flagged():
 
 def test_checks_of_quality_and_sparsity():
     good, bad = network("A", 0.9), network("C", 0.9)
-    bad["layer_sparsity"][0] = 0.88
+    bad["pruned_from"]["zeros"][0] = round(0.88 * 136 * 200)
     found = qualities((forest(), 0.5), (good, 0.5), (bad, 0.3))
     models = tables.models_table(found, {}, RULES)
     checks = evidence.checks_table(models, found, 0.9).set_index(["name", "check"])["ok"]

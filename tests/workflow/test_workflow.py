@@ -100,9 +100,11 @@ def test_only_engines_that_passed_parity_are_timed(finished: Path) -> None:
 
 def test_the_pruned_student_is_as_sparse_as_asked(finished: Path) -> None:
     student = Student.load(finished / RUN / "sp950.safetensors")
-    assert student.architecture == "136-24-8-1"
     zeros = round(0.95 * 24 * 136)
-    assert np.count_nonzero(student.weights[0] == 0) == zeros
+    assert student.meta["pruned_from"] == {
+        "architecture": "136-24-8-1", "zeros": [zeros, 0, 0], "layers": [1], "scope": "layer",
+    }  # fmt: skip
+    assert np.count_nonzero(student.weights[0]) <= 24 * 136 - zeros
     assert student.sparsity(1) < 0.01
 
 
