@@ -3,7 +3,6 @@
 Only light imports: Snakemake reads this module every time it plans.
 """
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from distilrank.folds import folds_of, source_fold
 from distilrank.formats import is_table
 from distilrank.naming import engine_of
 from distilrank.recipes import expand_grids, points_of
+from distilrank.suggest import check_names, suggestion
+from distilrank.teacher_entries import check_teacher, forests_of
 
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 # JSON schema takes 100.0 for a whole number; Python's range and a folder's name do not.
@@ -38,13 +39,13 @@ def check_config(config: Mapping[str, Any]) -> None:
     _check_grids(config, validator)
     written, config = config["recipes"], expand_grids(config)
     for catalogue in ("datasets", "teachers", "students"):
-        _check_names(f"run.{catalogue}", config["run"][catalogue], config[catalogue])
+        check_names(f"run.{catalogue}", config["run"][catalogue], config[catalogue])
     unknown = [name for name in config["run"]["recipes"] if name not in config["recipes"]]
     # A grid's points are too many to list.
-    _check_names("run.recipes", unknown, written)
-    _check_names("run.forests", config["run"]["forests"], config["teachers"])
+    check_names("run.recipes", unknown, written)
+    check_names("run.forests", config["run"]["forests"], config["teachers"])
     for name in forests_of(config):
-        _check_teacher(name, config["teachers"])
+        check_teacher(name, config["teachers"])
     for name in config["run"]["datasets"]:
         _check_folds(name, config["datasets"][name], config["run"]["folds"])
         _check_files(name, config["datasets"][name])
@@ -58,18 +59,6 @@ def check_config(config: Mapping[str, Any]) -> None:
     _check_sparsities("run.sparsities", config["run"]["sparsities"])
     _check_timing(config)
     _check_design(config)
-
-
-def forests_of(config: Mapping[str, Any]) -> list[str]:
-    """The run's forests by name: its teachers, then those that teach no student."""
-    return list(dict.fromkeys([*config["run"]["teachers"], *config["run"]["forests"]]))
-
-
-def kind_of_teacher(teacher: Mapping[str, Any]) -> str:
-    """How a forest of the catalogue comes about: ``trained``, ``tuned`` or ``prefix``."""
-    if "prefix_of" in teacher:
-        return "prefix"
-    return "tuned" if "tune" in teacher else "trained"
 
 
 def _check_shape(config: Mapping[str, Any], validator: jsonschema.protocols.Validator) -> None:
@@ -133,22 +122,6 @@ def _sentence(error: jsonschema.ValidationError) -> str:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def suggestion(found: str, known: Iterable[str]) -> str:
-    """What to write in place of ``found``: the nearest known name, then all of them."""
-    known = sorted(str(name) for name in known)
-    near = difflib.get_close_matches(str(found), known, n=1)
-    meant = f"did you mean '{near[0]}'? " if near else ""
-    return f"{meant}known are {', '.join(known)}"
-
-
-def _check_names(key: str, names: Iterable[str], known: Iterable[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise ValueError(
-                f"config key '{key}' names unknown '{name}': {suggestion(name, known)}"
-            )
 
 
 def _check_folds(name: str, dataset: Mapping[str, Any], wanted: list[int]) -> None:
@@ -216,7 +189,7 @@ def _check_generated(name: str, datasets: Mapping[str, Any]) -> None:
     generated = datasets[name]
     source = generated["generate"]["from"]
     known = [each for each in datasets if "generate" not in datasets[each]]
-    _check_names(f"datasets.{name}.generate.from", [source], known)
+    check_names(f"datasets.{name}.generate.from", [source], known)
     if generated.get("features") != datasets[source].get("features"):
         raise ValueError(
             f"config key 'datasets.{name}.features' is {generated.get('features')}, expected "
@@ -238,59 +211,6 @@ def _check_labels(recipe: str, config: Mapping[str, Any]) -> None:
                 f"{settings['synthetic_per_real']}, expected 0 beside learn_from: labels, since "
                 "synthetic documents have no labels"
             )
-
-
-def _check_teacher(name: str, teachers: Mapping[str, Any]) -> None:
-    here, teacher = f"config key 'teachers.{name}'", teachers[name]
-    if kind_of_teacher(teacher) == "prefix":
-        _check_prefix(f"teachers.{name}", teacher, teachers)
-        _check_teacher(teacher["prefix_of"], teachers)
-        return
-    tune = teacher.get("tune", {})
-    if "leaves" not in teacher:
-        raise ValueError(f"{here} lacks the key 'leaves': the most leaves of a tree from 2")
-    if "learning_rate" not in teacher and "learning_rate" not in tune:
-        raise ValueError(
-            f"{here} lacks the key 'learning_rate': the shrinkage above 0, or a range of it in tune"
-        )
-    searched = {key: value for key, value in tune.items() if isinstance(value, list)}
-    if "tune" in teacher and not searched:
-        raise ValueError(
-            f"config key 'teachers.{name}.tune' searches nothing: give at least one range, such as "
-            "learning_rate: [0.02, 0.2]"
-        )
-    for key, (low, high) in searched.items():
-        if key in teacher:
-            raise ValueError(
-                f"{here} has {key} fixed at {teacher[key]} and searched in {[low, high]}; "
-                "drop one of the two"
-            )
-        if low >= high:
-            raise ValueError(
-                f"config key 'teachers.{name}.tune.{key}' is {[low, high]}, expected the lowest "
-                f"value before the highest; one that is not searched stands above: {key}: {high}"
-            )
-
-
-def _check_prefix(key: str, teacher: Mapping[str, Any], teachers: Mapping[str, Any]) -> None:
-    source, others = teacher["prefix_of"], sorted(set(teacher) - {"prefix_of", "trees"})
-    if others:
-        raise ValueError(
-            f"config key '{key}' has prefix_of and {', '.join(others)}: a prefix is cut from a "
-            "finished forest, so that trees is all that may stand beside prefix_of"
-        )
-    whole = {name: each for name, each in teachers.items() if "prefix_of" not in each}
-    if source in teachers and source not in whole:
-        raise ValueError(
-            f"config key '{key}.prefix_of' is '{source}', which is a prefix itself; name "
-            f"'{teachers[source]['prefix_of']}', which that one is cut from"
-        )
-    _check_names(f"{key}.prefix_of", [source], whole)
-    if whole[source]["trees"] < teacher["trees"]:
-        raise ValueError(
-            f"config key '{key}.trees' is {teacher['trees']}, expected up to "
-            f"{whole[source]['trees']}, the most that '{source}' has, of which it is the first"
-        )
 
 
 def _check_layers(recipe: str, config: Mapping[str, Any]) -> None:
@@ -328,9 +248,9 @@ def _check_timing(config: Mapping[str, Any]) -> None:
             f"config key 'timing.headline_batch' is {timing['headline_batch']}, "
             f"expected one of timing.batches: {timing['batches']}"
         )
-    _check_names("run.engines", engines, engine_names())
+    check_names("run.engines", engines, engine_names())
     reference = timing["reference_engine"]
-    _check_names("timing.reference_engine", [reference], engines)
+    check_names("timing.reference_engine", [reference], engines)
     forest_engines = [name for name in engines if make_engine(name).kind == "forest"]
     if reference not in forest_engines:
         raise ValueError(
@@ -358,7 +278,7 @@ def design_recipe(config: Mapping[str, Any], precision: str, sparsity: float) ->
 def _check_design(config: Mapping[str, Any]) -> None:
     design = config["design"]
     _check_sparsities("design.sparsities", design["sparsities"])
-    _check_names("design.learn_from", design["learn_from"], config["students"])
+    check_names("design.learn_from", design["learn_from"], config["students"])
     for budget in design["budget_us"]:
         if round(1000 * budget) < 1 or abs(1000 * budget - round(1000 * budget)) > 1e-6:
             raise ValueError(

@@ -9,10 +9,7 @@ from distilrank.config import (
     check_config,
     design_recipe,
     folder_files,
-    forests_of,
-    kind_of_teacher,
     per_mille,
-    suggestion,
 )
 from distilrank.dependencies import library_files, native_files
 from distilrank.files import read_json
@@ -21,6 +18,8 @@ from distilrank.letor import SPLIT_FILES, SPLITS
 from distilrank.machine import fingerprint
 from distilrank.naming import budget_name
 from distilrank.recipes import distilled_as, expand_grids
+from distilrank.suggest import suggestion
+from distilrank.teacher_entries import forests_of, kind_of_teacher
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -120,12 +119,9 @@ def sample_of(split_name):
 
 
 def forests_that_are(*kinds):
-    """A wildcard's pattern: the catalogue's forests of these kinds."""
-    named = [
-        name for name, teacher in config["teachers"].items() if kind_of_teacher(teacher) in kinds
-    ]
-    # Where there is none, a pattern that nothing matches.
-    return "|".join(map(re.escape, named)) or "(?!)"
+    """A wildcard's pattern for the catalogue's forests of these kinds."""
+    known = config["teachers"]
+    return one_of(name for name in known if kind_of_teacher(known[name]) in kinds)
 
 
 def tuned_settings_of(wildcards):

@@ -1,4 +1,4 @@
-"""distilrank.config: forests that are trained as they stand, tuned, or cut from another one."""
+"""distilrank.teacher_entries: what is wrong with a forest is named in one sentence."""
 
 import copy
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from distilrank.config import check_config, forests_of, kind_of_teacher
+from distilrank.config import check_config
 from distilrank.teacher import TUNABLE
+from distilrank.teacher_entries import forests_of, kind_of_teacher
 
 FOLDER = Path(__file__).parents[2] / "config"
 DEFAULT = yaml.safe_load((FOLDER / "config.yaml").read_text())

@@ -1,0 +1,79 @@
+"""The config's forests: trained as they stand, tuned, or the first trees of another one.
+
+Only light imports: Snakemake reads this module every time it plans.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from distilrank.suggest import check_names
+
+
+def forests_of(config: Mapping[str, Any]) -> list[str]:
+    """The run's forests by name: its teachers, then those that teach no student."""
+    return list(dict.fromkeys([*config["run"]["teachers"], *config["run"]["forests"]]))
+
+
+def kind_of_teacher(teacher: Mapping[str, Any]) -> str:
+    """How a forest of the catalogue comes about: ``trained``, ``tuned`` or ``prefix``."""
+    if "prefix_of" in teacher:
+        return "prefix"
+    return "tuned" if "tune" in teacher else "trained"
+
+
+def check_teacher(name: str, teachers: Mapping[str, Any]) -> None:
+    """Check an entry of the config's `teachers`, and the one that it is cut from.
+
+    Raises:
+        ValueError: one sentence with the key, what was found and what would be right.
+    """
+    here, teacher = f"config key 'teachers.{name}'", teachers[name]
+    if kind_of_teacher(teacher) == "prefix":
+        _check_prefix(f"teachers.{name}", teacher, teachers)
+        check_teacher(teacher["prefix_of"], teachers)
+        return
+    tune = teacher.get("tune", {})
+    if "leaves" not in teacher:
+        raise ValueError(f"{here} lacks the key 'leaves': the most leaves of a tree from 2")
+    if "learning_rate" not in teacher and "learning_rate" not in tune:
+        raise ValueError(
+            f"{here} lacks the key 'learning_rate': the shrinkage above 0, or a range of it in tune"
+        )
+    searched = {key: value for key, value in tune.items() if isinstance(value, list)}
+    if "tune" in teacher and not searched:
+        raise ValueError(
+            f"config key 'teachers.{name}.tune' searches nothing: give at least one range, such as "
+            "learning_rate: [0.02, 0.2]"
+        )
+    for key, (low, high) in searched.items():
+        if key in teacher:
+            raise ValueError(
+                f"{here} has {key} fixed at {teacher[key]} and searched in {[low, high]}; "
+                "drop one of the two"
+            )
+        if low >= high:
+            raise ValueError(
+                f"config key 'teachers.{name}.tune.{key}' is {[low, high]}, expected the lowest "
+                f"value before the highest; one that is not searched stands above: {key}: {high}"
+            )
+
+
+def _check_prefix(key: str, teacher: Mapping[str, Any], teachers: Mapping[str, Any]) -> None:
+    source, others = teacher["prefix_of"], sorted(set(teacher) - {"prefix_of", "trees"})
+    if others:
+        raise ValueError(
+            f"config key '{key}' has prefix_of and {', '.join(others)}: a prefix is cut from a "
+            "finished forest, so that trees is all that may stand beside prefix_of"
+        )
+    whole = {name: each for name, each in teachers.items() if "prefix_of" not in each}
+    if source in teachers and source not in whole:
+        raise ValueError(
+            f"config key '{key}.prefix_of' is '{source}', which is a prefix itself; name "
+            f"'{teachers[source]['prefix_of']}', which that one is cut from"
+        )
+    check_names(f"{key}.prefix_of", [source], whole)
+    if whole[source]["trees"] < teacher["trees"]:
+        raise ValueError(
+            f"config key '{key}.trees' is {teacher['trees']}, expected up to "
+            f"{whole[source]['trees']}, the most that '{source}' has, of which it is the first"
+        )
