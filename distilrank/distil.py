@@ -60,7 +60,7 @@ class Schedule:
             without a teacher, on train's labels by `losses.listwise_softmax`, whole queries a
             step, and no synthetic documents, which have no labels.
         compute: ``fp32``, or ``bf16`` for the products of forward and backward pass, or ``auto``:
-            bf16 where the device has instructions for it. Weights, gradients and Adam are float32
+            bf16 where the device has instructions for it and steps have one size. Weights, gradients and Adam are float32
             either way.
     """
 
@@ -272,10 +272,13 @@ def pick_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def uses_bf16(compute: str, device: str) -> bool:
+def uses_bf16(schedule: Schedule, device: str) -> bool:
     """Whether a schedule's ``compute`` means bf16 on ``device``."""
-    if compute != "auto":
-        return compute == "bf16"
+    if schedule.compute != "auto":
+        return schedule.compute == "bf16"
+    # Whole queries: no two steps have the same size, and oneDNN compiles bf16 for each size.
+    if schedule.learn_from == "labels":
+        return False
     if torch.device(device).type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     known = torch.cpu.get_capabilities()
@@ -307,7 +310,7 @@ def _epoch(
     device, steps = net.mean.device, len(feed.plan(epoch))
     # Kept on the device: reading every step's loss would make a GPU wait for each.
     losses, rows = torch.empty(steps, device=device), 0
-    bf16 = uses_bf16(schedule.compute, device.type)
+    bf16 = uses_bf16(schedule, device.type)
     batches = feed.epoch(epoch, torch.get_num_threads(), background=device.type == "cuda")
     for step, batch in enumerate(batches):
         optimiser.param_groups[0]["lr"] = schedule.rate(epoch, step / steps)

@@ -153,13 +153,16 @@ def test_the_same_network_learns_from_labels_without_a_teacher(lesson, tmp_path)
 
 
 def test_bf16_is_taken_where_there_are_instructions_for_it(monkeypatch):
-    assert uses_bf16("bf16", "cpu") and not uses_bf16("fp32", "cpu")
+    assert uses_bf16(replace(SHORT, compute="bf16"), "cpu")
+    assert not uses_bf16(SHORT, "cpu"), "fp32 if nothing else is said"
+    auto = replace(SHORT, compute="auto")
     for known, expected in (
         ({"avx512_bf16": True}, True), ({"amx_bf16": True, "avx512_bf16": False}, True),
         ({"avx2": True}, False),
     ):  # fmt: skip
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known)
-        assert uses_bf16("auto", "cpu") is expected
+        assert uses_bf16(auto, "cpu") is expected
+        assert not uses_bf16(replace(auto, learn_from="labels"), "cpu"), "steps of many sizes"
 
 
 def test_bf16_learns_as_well_and_repeats_itself(lesson, tmp_path):
