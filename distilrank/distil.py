@@ -60,8 +60,8 @@ class Schedule:
             without a teacher, on train's labels by `losses.listwise_softmax`, whole queries a
             step, and no synthetic documents, which have no labels.
         compute: ``fp32``, or ``bf16`` for the products of forward and backward pass, or ``auto``:
-            bf16 where the device has instructions for it and steps have one size. Weights, gradients and Adam are float32
-            either way.
+            bf16 where the device has instructions for it and steps have one size. Weights,
+            gradients and Adam are float32 either way.
     """
 
     epochs: int
@@ -249,7 +249,7 @@ def train(
     for epoch in epochs:
         start = time.perf_counter()
         if masks_at:
-            net.set_masks(masks_at(epoch, net.student()))
+            net.set_masks(masks_at(epoch, net.trained()))
         if precision == "int8":
             net.equalise(torch.from_numpy(_some_of(lesson.train, seed)).to(device))
         loss, rows = _epoch(net, optimiser, feed, schedule, epoch)

@@ -135,9 +135,15 @@ class Net(nn.Module):
 
     def student(self) -> Student:
         """The network as it is now, in NumPy."""
+        return self._in_numpy([self._scaled(index) for index in range(len(self.layers))])
+
+    def trained(self) -> Student:
+        """The same function in fp32 without the neurons' factors: the weights that are trained."""
+        return self._in_numpy([(layer.weight, layer.bias) for layer in self.layers])
+
+    def _in_numpy(self, layers: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Student:
         arrays = [
-            tuple(tensor.detach().cpu().numpy().copy() for tensor in self._scaled(index))
-            for index in range(len(self.layers))
+            tuple(tensor.detach().cpu().numpy().copy() for tensor in layer) for layer in layers
         ]
         weights, biases = zip(*arrays, strict=True)
         meta = dict(self.origin.meta)

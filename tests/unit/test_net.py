@@ -177,3 +177,12 @@ def test_tuning_in_int8_repeats_itself_and_holds_its_masks(hard, lesson):
     best = max(record["ndcg_vali"] for record in history)
     # Chosen by int8's own nDCG; a code beside a half may swap two near-ties.
     assert ndcg == pytest.approx(best, abs=1e-3)
+
+
+def test_masks_are_chosen_by_the_weights_that_are_trained(student, rows):
+    """The neurons' factors make some weights look small that are not."""
+    net = net_of(student, "int8")
+    net.equalise(torch.tensor(rows))
+    assert not np.array_equal(net.student().weights[1], student.weights[1])
+    for one, other in zip(net.trained().weights, student.weights, strict=True):
+        assert np.array_equal(one, other)
