@@ -103,8 +103,9 @@ def prepare(case: Case, documents: int, options: argparse.Namespace) -> dict[str
 
 def _generate(folder: Path, split: str, documents: int, data: Path) -> None:
     queries = max(1, documents // PER_QUERY)
-    with SplitWriter(folder, generator(data).sample.n_features) as writer:
-        for block in generator(data).blocks(split, queries, documents, 1):
+    drawing = generator(data)
+    with SplitWriter(folder, drawing.sample.n_features) as writer:
+        for block in drawing.blocks(split, queries, documents, 1):
             writer.add(block.features, block.labels, block.qids)
 
 
