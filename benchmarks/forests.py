@@ -11,7 +11,8 @@ from distilrank.forest import Forest
 from distilrank.generate import Generator, Sample
 from distilrank.letor import Dataset
 
-_SEED, _NOISE, _PER_QUERY, _DOCUMENTS = 7, 0.5, 120, 60_000
+PER_QUERY = 120
+_SEED, _NOISE, _DOCUMENTS = 7, 0.5, 60_000
 
 
 def forest(name: str, cache: Path, data: Path) -> Forest:
@@ -37,6 +38,12 @@ def forest(name: str, cache: Path, data: Path) -> Forest:
     return model
 
 
+def generator(data: Path) -> Generator:
+    """Draws documents after those of the train and vali splits in ``data``."""
+    sample = Sample([Dataset.open(data / "train"), Dataset.open(data / "vali")])
+    return Generator(sample, _SEED, _NOISE)
+
+
 def _larger(cache: Path, trees: int, leaves: int) -> lightgbm.Booster | None:
     for path in sorted(cache.glob(f"*x{leaves}.txt")):
         if int(path.stem.split("x")[0]) > trees:
@@ -46,9 +53,7 @@ def _larger(cache: Path, trees: int, leaves: int) -> lightgbm.Booster | None:
 
 def _train(trees: int, leaves: int, data: Path) -> lightgbm.Booster:
     print(f"training {trees} trees of {leaves} leaves: minutes, once", flush=True)
-    sample = Sample([Dataset.open(data / "train"), Dataset.open(data / "vali")])
-    generator = Generator(sample, _SEED, _NOISE)
-    blocks = list(generator.blocks("train", _DOCUMENTS // _PER_QUERY, _DOCUMENTS, 1))
+    blocks = list(generator(data).blocks("train", _DOCUMENTS // PER_QUERY, _DOCUMENTS, 1))
     _, sizes = np.unique(np.concatenate([block.qids for block in blocks]), return_counts=True)
     learned = lightgbm.Dataset(
         np.concatenate([block.features for block in blocks]),

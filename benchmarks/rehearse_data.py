@@ -91,7 +91,7 @@ def run(folder: Path, config: Path, *targets: str) -> tuple[float, float]:
     process = subprocess.Popen(command)
     peak = 0.0
     while process.poll() is None:
-        peak = max(peak, max(map(_anonymous, _family(process.pid)), default=0.0))
+        peak = max(peak, max(map(anonymous_megabytes, _family(process.pid)), default=0.0))
         time.sleep(0.05)
     if process.returncode:
         sys.exit(f"the workflow failed with status {process.returncode}")
@@ -107,7 +107,7 @@ def _family(pid: int) -> list[int]:
     return [pid, *(one for child in children for one in _family(int(child)))]
 
 
-def _anonymous(pid: int) -> float:
+def anonymous_megabytes(pid: int) -> float:
     """The megabytes of a process that no file stands behind."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

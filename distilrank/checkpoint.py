@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
 
 from distilrank.files import replacing
+from distilrank.net import Net
 from distilrank.student import Student
 
 _FORMAT = "distilrank-checkpoint-1"
@@ -63,15 +63,11 @@ class Checkpoint:
         self.identity = json.loads(json.dumps(identity))
         self._written = time.monotonic()
 
-    def save(self, module: nn.Module, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
-        """Write everything, if the last write is long enough ago.
-
-        Args:
-            module: holds all networks of the training.
-        """
+    def save(self, net: Net, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
+        """Write everything, if the last write is long enough ago."""
         if time.monotonic() - self._written < self.seconds:
             return
-        tensors = {f"net.{name}": tensor for name, tensor in module.state_dict().items()}
+        tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
         for number, state in optimiser.state_dict()["state"].items():
             tensors |= {f"adam.{number}.{name}": tensor for name, tensor in state.items()}
         for layer, (weight, bias) in enumerate(
@@ -80,7 +76,7 @@ class Checkpoint:
             tensors[f"best.weight{layer}"] = torch.from_numpy(weight)
             tensors[f"best.bias{layer}"] = torch.from_numpy(bias)
         tensors["random.cpu"] = torch.get_rng_state()
-        if _on_gpu(module):
+        if net.mean.is_cuda:
             tensors["random.cuda"] = torch.cuda.get_rng_state()
         facts = {
             "identity": self.identity,
@@ -93,8 +89,8 @@ class Checkpoint:
             save_file(plain, temporary, metadata=header)
         self._written = time.monotonic()
 
-    def load(self, module: nn.Module, optimiser: torch.optim.Optimizer, start: Student) -> Progress:
-        """Bring ``module`` and ``optimiser`` to where the file stands; from the start without one.
+    def load(self, net: Net, optimiser: torch.optim.Optimizer, start: Student) -> Progress:
+        """Bring ``net`` and ``optimiser`` to where the file stands; from the start without one.
 
         A file of another run, or a damaged one, is left alone, and the log says why.
         """
@@ -105,7 +101,7 @@ class Checkpoint:
                 header = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             facts = self._facts(header)
-            _restore(module, optimiser, tensors)
+            _restore(net, optimiser, tensors)
             best = _best(start, tensors)
         except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
             logging.warning("%s is not gone on from: %s; starting over", self.path, error)
@@ -136,20 +132,14 @@ def digest(arrays: Iterable[np.ndarray]) -> str:
     return total.hexdigest()
 
 
-def _on_gpu(module: nn.Module) -> bool:
-    return any(parameter.is_cuda for parameter in module.parameters())
-
-
-def _restore(
-    module: nn.Module, optimiser: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
-) -> None:
+def _restore(net: Net, optimiser: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
     """Only after all of it has been looked at is anything changed."""
     state = {
         name.removeprefix("net."): tensor
         for name, tensor in tensors.items()
         if name.startswith("net.")
     }
-    expected = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    expected = {name: tensor.shape for name, tensor in net.state_dict().items()}
     if {name: tensor.shape for name, tensor in state.items()} != expected:
         raise ValueError("it holds a network of another architecture")
     moments: dict[int, dict[str, torch.Tensor]] = {}
@@ -159,10 +149,10 @@ def _restore(
             moments.setdefault(int(number), {})[key] = tensor
     whole = optimiser.state_dict()
     random = tensors["random.cpu"]
-    module.load_state_dict(state)
+    net.load_state_dict(state)
     optimiser.load_state_dict(whole | {"state": moments})
     torch.set_rng_state(random)
-    if "random.cuda" in tensors and _on_gpu(module):
+    if "random.cuda" in tensors and net.mean.is_cuda:
         torch.cuda.set_rng_state(tensors["random.cuda"])
 
 

@@ -54,7 +54,7 @@ def check_config(config: Mapping[str, Any]) -> None:
     for name in config["run"]["recipes"]:
         _check_layers(name, config)
         _check_labels(name, config)
-        _check_pruning(name, config["recipes"][name]["prune"])
+        _check_ramp(name, config["recipes"][name]["prune"])
     _check_sparsities("run.sparsities", config["run"]["sparsities"])
     _check_timing(config)
     _check_design(config)
@@ -304,23 +304,11 @@ def _check_layers(recipe: str, config: Mapping[str, Any]) -> None:
                 )
 
 
-# Which keys of `prune` belong to a schedule; another one's would have no effect.
-_SCHEDULES = {"one-shot": (), "gradual": ("ramp",), "iterative": ("rounds", "rewind")}
-
-
-def _check_pruning(recipe: str, prune: Mapping[str, Any]) -> None:
-    here = f"config key 'recipes.{recipe}.prune"
-    schedule = prune.get("schedule", "one-shot")
-    for owner, keys in _SCHEDULES.items():
-        for key in keys:
-            if key in prune and owner != schedule:
-                raise ValueError(f"{here}.{key}' is of 'schedule: {owner}', found '{schedule}'")
-    for key in _SCHEDULES[schedule][:1]:
-        if key not in prune:
-            raise ValueError(f"{here}' lacks the key '{key}', which 'schedule: {schedule}' needs")
-    if prune.get("ramp", 0) > prune["epochs"]:
+def _check_ramp(recipe: str, prune: Mapping[str, Any]) -> None:
+    if prune.get("ramp", 1) > prune["epochs"]:
         raise ValueError(
-            f"{here}.ramp' is {prune['ramp']}, expected at most {prune['epochs']}, its epochs"
+            f"config key 'recipes.{recipe}.prune.ramp' is {prune['ramp']}, expected at most "
+            f"{prune['epochs']}, its epochs"
         )
 
 

@@ -1,13 +1,23 @@
-"""How tables look: headings, units, rounding; the same cells in HTML and in LaTeX (`latex`)."""
+"""How tables look: headings, units, cells; the same cells in HTML and in LaTeX (`latex`)."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-MISSING = "–"
+from distilrank.rounding import (
+    MISSING,
+    fixed,
+    interval,
+    p_text,
+    percent,
+    quartiles,
+    scientific,
+    significant,
+    whole,
+)
+
 FIGURES = {"ndcg@10": "nDCG@10", "us": "µs/doc", "speedup": "times faster"}
 MARKS = {"worse": "▼", "better": "▲"}
 Row = Mapping[str, Any]
@@ -21,54 +31,6 @@ class Column:
     unit: str
     cell: Callable[[Row], str]
     numeric: bool = True
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """A number to ``digits`` significant digits and never in scientific notation."""
-    if value is None or pd.isna(value):
-        return MISSING
-    if value == 0:
-        return "0"
-    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{places}f}"
-
-
-def fixed(value: float, places: int, sign: bool = False) -> str:
-    """A number to ``places`` decimal places, with a proper minus sign."""
-    if value is None or pd.isna(value):
-        return MISSING
-    # Rounding first, and adding 0, keeps a tiny negative number from printing as −0.0.
-    text = f"{round(value, places) + 0.0:{'+' if sign else ''}.{places}f}"
-    return text.replace("-", "−")
-
-
-def whole(value: float) -> str:
-    return MISSING if value is None or pd.isna(value) else f"{int(value):,}"
-
-
-def percent(value: float, places: int = 1, sign: bool = False) -> str:
-    return MISSING if pd.isna(value) else fixed(100 * value, places, sign)
-
-
-def p_text(value: float) -> str:
-    if pd.isna(value):
-        return MISSING
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def scientific(value: float) -> str:
-    return MISSING if pd.isna(value) else f"{value:.1e}".replace("-", "−")
-
-
-def interval(low: float, high: float, places: int = 4, sign: bool = True) -> str:
-    """Such as ``[−0.0102, +0.0043]``; nothing where there is none."""
-    if pd.isna(low):
-        return MISSING
-    return f"[{fixed(low, places, sign)}, {fixed(high, places, sign)}]"
-
-
-def quartiles(low: float, high: float, digits: int = 3) -> str:
-    return MISSING if pd.isna(low) else f"{significant(low, digits)} – {significant(high, digits)}"
 
 
 def shape(row: Row) -> str:
@@ -109,11 +71,6 @@ def _marked_ndcg(row: Row) -> str:
     return f"{fixed(row['ndcg@10'], 4)} {MARKS.get(row['mark'], '')}".rstrip()
 
 
-def _marked_best(row: Row) -> str:
-    found = fixed(row["best_difference"], 4, sign=True)
-    return f"{found} {MARKS.get(row['best_mark'], '')}".rstrip()
-
-
 def _effect(row: Row) -> str:
     ends = interval(row["effect_low"], row["effect_high"], places=2)
     return MISSING if ends == MISSING else f"{fixed(row['effect'], 2, sign=True)} {ends}"
@@ -139,6 +96,15 @@ def _seeds_range(row: Row) -> str:
     return f"± {fixed(row['seed_sd'], 4)} ({low} – {high})"
 
 
+def _tested(prefix: str = "") -> tuple[Column, Column]:
+    """A difference's interval and p-value; ``prefix`` is that of their columns."""
+    low, high, p_value = (f"{prefix}{name}" for name in ("low", "high", "p_value"))
+    return (
+        Column("95 % interval", "", lambda row: interval(row[low], row[high])),
+        Column("p", "", lambda row: p_text(row[p_value])),
+    )
+
+
 def _compared(prefix: str, other: str) -> tuple[Column, ...]:
     """A difference with its mark, interval and p-value; ``prefix`` is that of their columns."""
 
@@ -146,13 +112,7 @@ def _compared(prefix: str, other: str) -> tuple[Column, ...]:
         mark = MARKS.get(row[f"{prefix}mark"], "")
         return f"{fixed(row[f'{prefix}difference'], 4, sign=True)} {mark}".rstrip()
 
-    return (
-        Column(f"Δ {other}", "", difference),
-        Column(
-            "95 % interval", "", lambda row: interval(row[f"{prefix}low"], row[f"{prefix}high"])
-        ),
-        Column("p", "", lambda row: p_text(row[f"{prefix}p_value"])),
-    )
+    return Column(f"Δ {other}", "", difference), *_tested(prefix)
 
 
 TABLES: dict[str, tuple[Column, ...]] = {
@@ -164,12 +124,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
         number("speedup", "Against its forest", "×"),
         Column("nDCG@10", "", _marked_ndcg),
         decimal("difference", "Δ nDCG@10", sign=True),
-        Column("95 % interval", "", lambda row: interval(row["low"], row["high"])),
-        Column("p", "", lambda row: p_text(row["p_value"])),
+        *_tested(),
         Column("Effect size", "95 % interval", _effect),
-        Column("Δ best forest", "", _marked_best),
-        Column("95 % interval", "", lambda row: interval(row["best_low"], row["best_high"])),
-        Column("p", "", lambda row: p_text(row["best_p_value"])),
+        *_compared("best_", "best forest"),
         decimal("ndcg@1", "nDCG@1"),
         decimal("ndcg@5", "nDCG@5"),
         decimal("map", "MAP"),
@@ -192,8 +149,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("Over rounds", "×", lambda row: quartiles(row["speedup_low"], row["speedup_high"])),
         decimal("vali_difference", "Δ vali", sign=True),
         decimal("difference", "Δ test", sign=True),
-        Column("95 % interval", "", lambda row: interval(row["low"], row["high"])),
-        Column("p", "", lambda row: p_text(row["p_value"])),
+        *_tested(),
         decimal("network_seed_sd", "Seeds' sd"),
         count("queries", "Test queries"),
         count("needed", "Queries needed"),
@@ -227,8 +183,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         decimal("ndcg_exact", "nDCG@10, full precision"),
         Column("nDCG@10", "", _marked_ndcg),
         decimal("difference", "Δ nDCG@10", sign=True),
-        Column("95 % interval", "", lambda row: interval(row["low"], row["high"])),
-        Column("p", "", lambda row: p_text(row["p_value"])),
+        *_tested(),
         decimal("kendall_tau", "Kendall's τ", places=4),
         Column("Mean error", "sd of the score", lambda row: scientific(row["mean_error"])),
         Column("Largest error", "sd of the score", lambda row: scientific(row["largest_error"])),

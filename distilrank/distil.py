@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from distilrank.checkpoint import Checkpoint, Progress, digest
 from distilrank.feed import Batch, Feed, ForestTeacher, Score
@@ -27,7 +26,7 @@ from distilrank.files import replacing
 from distilrank.letor import Dataset
 from distilrank.logs import progress
 from distilrank.losses import listwise_softmax
-from distilrank.metrics import per_query
+from distilrank.metrics import Judged
 from distilrank.net import Net
 from distilrank.student import Student
 from distilrank.synthetic import Midpoints
@@ -55,14 +54,14 @@ class Schedule:
         weight_decay: Adam's L2 penalty.
         dropout: share of the first hidden layer's outputs dropped while training.
         synthetic_per_real: synthetic documents for each real one.
-        average: validate and keep the exponential moving average of the weights, of which every
-            step leaves this share (Polyak and Juditsky, 1992; Izmailov et al., UAI 2018); 0: the
-            weights themselves.
+        keep: the ``best`` epoch by nDCG on vali, or the ``last``: a vali split of few queries
+            chooses among good epochs at random, and may choose one that has hardly begun.
         learn_from: ``teacher``: mean squared error on its scores; or ``labels``: the same network
             without a teacher, on train's labels by `losses.listwise_softmax`, whole queries a
             step, and no synthetic documents, which have no labels.
-        compute: ``fp32``, or ``bf16`` for the products of forward and backward pass; weights,
-            gradients and Adam are float32 either way.
+        compute: ``fp32``, or ``bf16`` for the products of forward and backward pass, or ``auto``:
+            bf16 where the device has instructions for it. Weights, gradients and Adam are float32
+            either way.
     """
 
     epochs: int
@@ -74,7 +73,7 @@ class Schedule:
     weight_decay: float = 0.0
     dropout: float = 0.0
     synthetic_per_real: float = 1.0
-    average: float = 0.0
+    keep: str = "best"
     learn_from: str = "teacher"
     compute: str = "fp32"
 
@@ -217,7 +216,7 @@ def train(
     select_from: int = 1,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[Student, list[dict[str, float]]]:
-    """Train ``student`` on ``lesson`` and keep its best epoch by vali nDCG@10.
+    """Train ``student`` on ``lesson`` and keep its best epoch by vali nDCG@10, or its last.
 
     Args:
         student: where to start from; not changed.
@@ -233,7 +232,7 @@ def train(
         checkpoint: where to go on from, and to write to.
 
     Returns:
-        The best student, and one record with the keys of `HISTORY` for each epoch.
+        The student that is kept, and one record with the keys of `HISTORY` for each epoch.
 
     Raises:
         ValueError: where the loss stops being a number: names the step and what was in its batch.
@@ -243,11 +242,9 @@ def train(
     masks = masks or [None] * len(student.weights)
     net = Net(student, schedule.dropout, masks, precision).to(device)
     optimiser = torch.optim.Adam(net.parameters(), weight_decay=schedule.weight_decay, fused=True)
-    average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(schedule.average))
-    kept = average.module if schedule.average else net
-    both = nn.ModuleList([net, average])
     feed = lesson.feed(student, schedule, seed)
-    done = checkpoint.load(both, optimiser, student) if checkpoint else Progress(student)
+    judged = Judged(lesson.vali.labels, lesson.vali.offsets)
+    done = checkpoint.load(net, optimiser, student) if checkpoint else Progress(student)
     epochs = progress(range(done.epoch + 1, schedule.epochs + 1), "training", schedule.epochs)
     for epoch in epochs:
         start = time.perf_counter()
@@ -255,25 +252,34 @@ def train(
             net.set_masks(masks_at(epoch, net.student()))
         if precision == "int8":
             net.equalise(torch.from_numpy(_some_of(lesson.train, seed)).to(device))
-        loss, rows = _epoch(net, average, optimiser, feed, schedule, epoch)
+        loss, rows = _epoch(net, optimiser, feed, schedule, epoch)
         trained = time.perf_counter() - start
-        kept.hold_masks()  # What a mask took away lately still stands in the average.
-        ndcg = _validate(kept, lesson.vali, no_relevant)
+        ndcg = _validate(net, lesson.vali.features, judged, no_relevant)
         seconds = time.perf_counter() - start
         rate = schedule.rate(epoch)
         values = (epoch, loss, ndcg, rate, seconds, rows / trained)
         done.history.append(dict(zip(HISTORY, values, strict=True)))
-        if epoch >= select_from and ndcg > done.best_ndcg:
-            done.best, done.best_ndcg = kept.student(), ndcg
+        if epoch >= select_from and (ndcg > done.best_ndcg or schedule.keep == "last"):
+            done.best, done.best_ndcg = net.student(), ndcg
         _log(done.history, schedule.epochs)
         if checkpoint:
-            checkpoint.save(both, optimiser, done)
+            checkpoint.save(net, optimiser, done)
     return done.best, done.history
 
 
 def pick_device() -> str:
     """``cuda`` where PyTorch can use it, else ``cpu``."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def uses_bf16(compute: str, device: str) -> bool:
+    """Whether a schedule's ``compute`` means bf16 on ``device``."""
+    if compute != "auto":
+        return compute == "bf16"
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = torch.cpu.get_capabilities()
+    return known.get("avx512_bf16", False) or known.get("amx_bf16", False)
 
 
 def _some_of(train_split: Dataset, seed: int) -> np.ndarray:
@@ -294,37 +300,31 @@ def _log(history: Sequence[Mapping[str, float]], epochs: int) -> None:
 
 
 def _epoch(
-    net: Net,
-    average: AveragedModel,
-    optimiser: torch.optim.Optimizer,
-    feed: Feed,
-    schedule: Schedule,
-    epoch: int,
+    net: Net, optimiser: torch.optim.Optimizer, feed: Feed, schedule: Schedule, epoch: int
 ) -> tuple[float, int]:
     """One pass over the real documents: the mean loss of its steps, and the rows it took."""
     net.train()
     device, steps = net.mean.device, len(feed.plan(epoch))
     # Kept on the device: reading every step's loss would make a GPU wait for each.
     losses, rows = torch.empty(steps, device=device), 0
+    bf16 = uses_bf16(schedule.compute, device.type)
     batches = feed.epoch(epoch, torch.get_num_threads(), background=device.type == "cuda")
     for step, batch in enumerate(batches):
         optimiser.param_groups[0]["lr"] = schedule.rate(epoch, step / steps)
-        loss = _loss(net, batch, schedule)
+        loss = _loss(net, batch, bf16)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         net.hold_masks()
-        if schedule.average:
-            average.update_parameters(net)
         losses[step], rows = loss.detach(), rows + len(batch.rows)
         if (step + 1) % _LOOKED_AT == 0 or step + 1 == steps:
             _check_losses(losses[: step + 1], feed, schedule, epoch)
     return float(losses.mean()), rows
 
 
-def _loss(net: Net, batch: Batch, schedule: Schedule) -> torch.Tensor:
+def _loss(net: Net, batch: Batch, bf16: bool) -> torch.Tensor:
     device = net.mean.device
-    with torch.autocast(device.type, torch.bfloat16, enabled=schedule.compute == "bf16"):
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         scores = net.outputs(torch.from_numpy(batch.rows).to(device))
     targets = torch.from_numpy(batch.targets).to(device)
     if batch.sizes is None:
@@ -350,14 +350,13 @@ def _check_losses(losses: torch.Tensor, feed: Feed, schedule: Schedule, epoch: i
     )
 
 
-def _validate(net: Net, vali: Dataset, no_relevant: float | None) -> float:
+def _validate(net: Net, features: np.ndarray, judged: Judged, no_relevant: float | None) -> float:
     net.eval()
     with torch.inference_mode():
         scores = np.concatenate(
             [
-                net(torch.tensor(vali.features[start : start + 16384]).to(net.mean.device)).cpu()
-                for start in range(0, vali.n_documents, 16384)
+                net(torch.tensor(features[start : start + 16384]).to(net.mean.device)).cpu()
+                for start in range(0, len(features), 16384)
             ]
         )
-    values = per_query(SELECTION, scores, vali.labels, vali.offsets, no_relevant)
-    return float(np.nanmean(values))
+    return float(np.nanmean(judged.per_query(SELECTION, scores, no_relevant)))

@@ -10,7 +10,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from distilrank import display, evidence, recipe_table, time_tables
+from distilrank import display, evidence, recipe_table, rounding, time_tables
 
 StrPath = str | os.PathLike
 # Longer tables start folded; printing unfolds them.
@@ -74,8 +74,8 @@ def render(
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {
         "value": _plain,
-        "percent": display.percent,
-        "significant": display.significant,
+        "percent": rounding.percent,
+        "significant": rounding.significant,
     }
     text = Path(template).read_text(encoding="utf-8")
     several = len(summary["datasets"]) > 1
@@ -188,7 +188,7 @@ def _table(
     columns = columns or display.TABLES[name]
     rows = display.cells(table, columns)
     used = [
-        at for at in range(len(columns)) if any(row[at] != display.MISSING for row in rows)
+        at for at in range(len(columns)) if any(row[at] != rounding.MISSING for row in rows)
     ]  # fmt: skip
     return {
         "columns": [columns[at] for at in used],

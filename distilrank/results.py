@@ -70,19 +70,16 @@ def recipes_differ(keys: Iterable[Key]) -> bool:
 
 
 def achieved_sparsity(origin: Mapping[str, Any]) -> float:
-    """The share of zeros that was reached: of the least sparse pruned layer, or of all together.
+    """The share of zeros that was reached: that of the least sparse pruned layer.
 
     Args:
         origin: a network's ``pruned_from``, see docs/files.md.
     """
     widths = [int(width) for width in origin["architecture"].split("-")]
-    pairs = [
-        (origin["zeros"][layer - 1], widths[layer - 1] * widths[layer])
+    return min(
+        origin["zeros"][layer - 1] / (widths[layer - 1] * widths[layer])
         for layer in origin["layers"]
-    ]
-    if origin["scope"] == "layer":
-        return min(zeros / weights for zeros, weights in pairs)
-    return sum(zeros for zeros, _ in pairs) / sum(weights for _, weights in pairs)
+    )
 
 
 @dataclass

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from distilrank import designed
-from distilrank.display import fixed, interval, p_text, percent, quartiles, significant
 from distilrank.matched import about, times_faster
 from distilrank.results import Key, Timing
+from distilrank.rounding import fixed, interval, p_text, percent, quartiles, significant
 
 Tables = Mapping[str, pd.DataFrame]
 

@@ -45,7 +45,6 @@ def network(
         "architecture": architecture,
         "zeros": [round(sparsity * 136 * widths[0]), *[0] * len(widths)],
         "layers": [1],
-        "scope": "layer",
     }
     return {
         "kind": "network",

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tiny import names
 
+from distilrank.checkpoint import Checkpoint
 from distilrank.distil import HISTORY, Schedule
 from distilrank.letor import Dataset
-from distilrank.pruning import Pruning
 from distilrank.quantise import quantised_weights
 from distilrank.results import achieved_sparsity
 from distilrank.scaling import fit_zscore
@@ -33,11 +33,10 @@ def distil(fold, folder, **change):
     return model
 
 
-def prune(fold, dense, folder, layers=(1,), sparsity=0.9, how=None, **more):
+def prune(fold, dense, folder, layers=(1,), sparsity=0.9, **more):
     model, history = folder / "pruned.safetensors", folder / "pruned.csv"
-    pruning = Pruning(layers, **(how or {}))
     prune_student(
-        dense, splits_of(fold), fold.teacher, pruning, sparsity, SCHEDULE, model, history, **more
+        dense, splits_of(fold), fold.teacher, layers, sparsity, SCHEDULE, model, history, **more
     )
     return model
 
@@ -81,7 +80,7 @@ def test_pruning_reaches_its_sparsity_exactly(fold, dense, tmp_path, layers, spa
         for layer, weight in enumerate(start.weights, start=1)
     ]
     assert origin == {
-        "architecture": "8-12-6-1", "zeros": zeros, "layers": list(layers), "scope": "layer",
+        "architecture": "8-12-6-1", "zeros": zeros, "layers": list(layers),
     }  # fmt: skip
     assert epochs_in(model.with_suffix(".csv")) == [1, 2, 3]
 
@@ -96,24 +95,43 @@ def test_dead_neurons_are_not_in_the_file_and_count_for_the_sparsity(fold, dense
     student.predict(np.array(Dataset.open(fold.data["vali"]).features))
 
 
-@pytest.mark.parametrize(
-    ("how", "epochs"),
-    [
-        ({"schedule": "gradual", "ramp": 2}, 3),
-        ({"schedule": "iterative", "rounds": 2}, 6),
-        ({"schedule": "iterative", "rounds": 2, "rewind": True}, 6),
-        ({"scope": "global"}, 3),
-        ({"scope": "lamp", "schedule": "gradual", "ramp": 3}, 3),
-        ({"importance": "activation"}, 3),
-    ],
-)
-def test_every_schedule_reaches_its_sparsity_and_is_repeatable(fold, dense, tmp_path, how, epochs):
-    files = [prune(fold, dense, tmp_path / name, (1, 2), 0.6, how) for name in ("a", "b")]
-    assert files[0].read_bytes() == files[1].read_bytes()
-    origin = Student.load(files[0]).meta["pruned_from"]
-    assert achieved_sparsity(origin) == pytest.approx(0.6, abs=0.5 / 72)
-    assert origin["scope"] == how.get("scope", "layer")
-    assert epochs_in(files[0].with_suffix(".csv")) == list(range(1, epochs + 1))
+def test_along_a_ramp_the_sparsity_is_reached_by_other_weights(fold, dense, tmp_path):
+    at_once, slowly = (
+        Student.load(prune(fold, dense, tmp_path / str(ramp), (1, 2), 0.6, ramp=ramp))
+        for ramp in (1, 3)
+    )
+    origin = slowly.meta["pruned_from"]
+    assert origin == at_once.meta["pruned_from"]
+    assert origin["zeros"] == [round(0.6 * 96), round(0.6 * 72), 0]
+    assert slowly.architecture != at_once.architecture or not np.array_equal(
+        slowly.weights[0] != 0, at_once.weights[0] != 0
+    )
+
+
+@pytest.mark.parametrize("ramp", [1, 2])
+def test_pruning_that_was_cut_off_ends_with_the_same_bytes(
+    fold, dense, tmp_path, monkeypatch, ramp
+):
+    whole = prune(fold, dense, tmp_path / "whole", ramp=ramp)
+
+    class Killed(Exception):
+        pass
+
+    save = Checkpoint.save
+
+    def killed(self, net, optimiser, progress):
+        self.seconds = 0
+        save(self, net, optimiser, progress)
+        raise Killed
+
+    monkeypatch.setattr(Checkpoint, "save", killed)
+    with pytest.raises(Killed):
+        prune(fold, dense, tmp_path / "cut", ramp=ramp)
+    assert names(tmp_path / "cut") == ["pruned.checkpoint"]
+    monkeypatch.setattr(Checkpoint, "save", save)
+    again = prune(fold, dense, tmp_path / "cut", ramp=ramp)
+    assert again.read_bytes() == whole.read_bytes()
+    assert names(tmp_path / "cut") == ["pruned.csv", "pruned.safetensors"]
 
 
 def test_pruning_twice_gives_the_same_bytes_and_leaves_the_dense_file(fold, dense, tmp_path):

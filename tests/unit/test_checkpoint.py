@@ -69,21 +69,19 @@ def bytes_of(student: Student, folder: Path) -> bytes:
 
 # An epoch has four batches, and a job of one thread makes four ahead.
 @pytest.mark.parametrize("batches", [4, 9, 13, 16])
-@pytest.mark.parametrize(("precision", "average"), [("fp32", 0.0), ("fp32", 0.9), ("int8", 0.0)])
-def test_a_cut_training_ends_with_the_same_bytes(
-    lesson, start, tmp_path, batches, precision, average
-):
-    masks, schedule = masks_for(start, [1], 0.5), replace(SCHEDULE, average=average)
-    whole, history = train(start, lesson, schedule, 1, masks=masks, precision=precision)
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_cut_training_ends_with_the_same_bytes(lesson, start, tmp_path, batches, precision):
+    masks = masks_for(start, [1], 0.5)
+    whole, history = train(start, lesson, SCHEDULE, 1, masks=masks, precision=precision)
     first = checkpoint(tmp_path, start, lesson)
     with pytest.raises(Cut):
-        train(start, cut_after(lesson, batches), schedule, 1, masks=masks, precision=precision,
+        train(start, cut_after(lesson, batches), SCHEDULE, 1, masks=masks, precision=precision,
               checkpoint=first)  # fmt: skip
     assert (tmp_path / "sp0.checkpoint").exists()
     torch.manual_seed(99)  # what happened in between must not matter
     counted = cut_after(lesson, 20)
     again, resumed = train(
-        start, counted, schedule, 1, masks=masks, precision=precision,
+        start, counted, SCHEDULE, 1, masks=masks, precision=precision,
         checkpoint=checkpoint(tmp_path, start, lesson),
     )  # fmt: skip
     assert bytes_of(again, tmp_path) == bytes_of(whole, tmp_path)

@@ -17,6 +17,7 @@ from distilrank.distil import (
     new_student,
     open_lesson,
     train,
+    uses_bf16,
     write_history,
 )
 from distilrank.letor import Dataset
@@ -90,6 +91,16 @@ def test_the_best_epoch_by_vali_is_kept(lesson):
     assert ndcg == pytest.approx(curve[best], abs=1e-3)
 
 
+def test_the_last_epoch_is_kept_where_that_is_asked_for(lesson):
+    schedule = replace(SHORT, epochs=12, learning_rate=0.1, dropout=0.2)
+    student, history = train(untrained(lesson), lesson, replace(schedule, keep="last"), seed=6)
+    curve = [record["ndcg_vali"] for record in history]
+    vali = lesson.vali
+    ndcg = per_query("ndcg@10", student.predict(vali.features), vali.labels, vali.offsets).mean()
+    assert ndcg == pytest.approx(curve[-1], abs=1e-3)
+    assert ndcg < max(curve) - 2e-3, "the best epoch would look the same"
+
+
 def test_of_equal_epochs_the_first_is_kept(lesson):
     """Without a relevant document every ranking of vali counts 1."""
     flat = replace(lesson.vali, labels=np.zeros_like(lesson.vali.labels))
@@ -141,27 +152,14 @@ def test_the_same_network_learns_from_labels_without_a_teacher(lesson, tmp_path)
     assert bytes_of(again, tmp_path) == bytes_of(student, tmp_path)
 
 
-def test_the_average_follows_the_weights(lesson):
-    """Two steps an epoch: the kept network is the mean of what the plain training passes."""
-    schedule = Schedule(epochs=1, batch=120, learning_rate=0.01, synthetic_per_real=0.0)
-    end, _ = train(untrained(lesson), lesson, schedule, 1)
-    kept, _ = train(untrained(lesson), lesson, replace(schedule, average=0.75), 1)
-    halved = replace(schedule, batch=240)  # never the same batch; the first step alone is known
-    assert not np.array_equal(end.weights[0], kept.weights[0])
-    one, _ = train(untrained(lesson), lesson, halved, 1)
-    same, _ = train(untrained(lesson), lesson, replace(halved, average=0.75), 1)
-    assert np.array_equal(one.weights[0], same.weights[0]), "the first average is the first step"
-    # Step 1 moves Adam by the learning rate, so that both steps' weights lie within twice of it.
-    assert np.abs(kept.weights[0] - end.weights[0]).max() <= 0.75 * 0.02
-
-
-def test_an_average_holds_its_masks(lesson):
-    start = untrained(lesson)
-    student, _ = train(
-        start, lesson, replace(SHORT, average=0.9), 1, masks=masks_for(start, [1], 0.0),
-        masks_at=lambda epoch, now: masks_for(now, [1], 0.2 * epoch), select_from=4,
-    )  # fmt: skip
-    assert student.sparsity(0) == pytest.approx(0.8, abs=0.01)
+def test_bf16_is_taken_where_there_are_instructions_for_it(monkeypatch):
+    assert uses_bf16("bf16", "cpu") and not uses_bf16("fp32", "cpu")
+    for known, expected in (
+        ({"avx512_bf16": True}, True), ({"amx_bf16": True, "avx512_bf16": False}, True),
+        ({"avx2": True}, False),
+    ):  # fmt: skip
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known)
+        assert uses_bf16("auto", "cpu") is expected
 
 
 def test_bf16_learns_as_well_and_repeats_itself(lesson, tmp_path):

@@ -14,7 +14,7 @@ FOREST = random_forest(np.random.default_rng(0), 3, 5, 4)
 META = {
     "kind": "network", "dataset": "mslr-sample", "fold": 1, "teacher": "lm-large", "student": "A",
     "recipe": "sample", "seed": 1, "sparsity": 0.5, "precision": "int8",
-    "pruned_from": {"architecture": "8-5-1", "zeros": [20, 0], "layers": [1], "scope": "layer"},
+    "pruned_from": {"architecture": "8-5-1", "zeros": [20, 0], "layers": [1]},
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distilrank.metrics import METRICS, conventions, per_query
+from distilrank.metrics import METRICS, Judged, conventions, per_query
 
 
 def slow(metric: str, scores: list[float], labels: list[int]) -> float | None:
@@ -61,6 +61,59 @@ def test_every_query_by_the_definition(metric, found, no_relevant):
     expected = [no_relevant if value is None else value for value in expected]
     expected = [math.nan if value is None else value for value in expected]
     np.testing.assert_allclose(values, expected, rtol=1e-12)
+
+
+def by_one_sort(metric: str, scores, labels, offsets) -> np.ndarray:
+    """All queries by one sort of three keys: slow, and the same to the last bit."""
+    query = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    chance = np.random.default_rng(20220217).permutation(len(scores))
+    rank = np.arange(len(scores)) - offsets[query] + 1
+    ranked, ideal = (
+        labels[np.lexsort((chance, -by.astype(np.float64), query))].astype(np.int64)
+        for by in (scores, labels)
+    )
+    if metric == "mrr":
+        return np.maximum.reduceat(np.where(ranked > 0, 1.0 / rank, 0.0), offsets[:-1])
+    discount = np.where(rank <= int(metric.removeprefix("ndcg@")), 1.0 / np.log2(rank + 1.0), 0.0)
+    dcg, best = (
+        np.add.reduceat((np.exp2(order) - 1.0) * discount, offsets[:-1])
+        for order in (ranked, ideal)
+    )
+    return dcg / best
+
+
+@pytest.mark.parametrize("metric", ["ndcg@1", "ndcg@10", "ndcg@150", "mrr"])
+@pytest.mark.parametrize("kind", ["float32", "float64", "int64", "equal", "signed zeros"])
+def test_many_queries_to_the_last_bit(metric, kind):
+    """Enough for several groups of queries; one has a single document, one very many."""
+    random = np.random.default_rng(3)
+    sizes = np.append(np.clip(random.lognormal(4.4, 0.8, 600).astype(int), 1, 900), [1, 3000])
+    offsets = np.concatenate([[0], np.cumsum(random.permutation(sizes))])
+    labels = random.choice(5, offsets[-1], p=[0.5, 0.3, 0.13, 0.05, 0.02]).astype(np.uint8)
+    labels[offsets[:-1]] = 4
+    # Many equal scores, at the tenth rank too.
+    scores = np.round(random.normal(0, 3, len(labels)), 1)
+    scores = {
+        "float32": scores.astype(np.float32), "float64": scores, "int64": scores.astype(np.int64),
+        "equal": np.zeros(len(labels), np.float32),
+        "signed zeros": np.where(scores > 0, 0.0, -0.0).astype(np.float32),
+    }[kind]  # fmt: skip
+    expected = by_one_sort(metric, scores, labels, offsets)
+    assert per_query(metric, scores, labels, offsets).tolist() == expected.tolist()
+
+
+def test_what_is_kept_of_the_labels_knows_nothing_of_earlier_scores():
+    random = np.random.default_rng(0)
+    labels, offsets = random.integers(0, 5, 500), np.arange(0, 501, 20)
+    judged = Judged(labels, offsets)
+    for metric in [*METRICS, *METRICS]:
+        scores = random.normal(size=500).astype(np.float32)
+        expected = per_query(metric, scores, labels, offsets).tolist()
+        assert judged.per_query(metric, scores).tolist() == expected
+
+
+def test_no_query_has_no_value():
+    assert per_query("ndcg@10", np.zeros(0), np.zeros(0, np.uint8), np.zeros(1, int)).shape == (0,)
 
 
 def test_a_query_written_out():

@@ -1,7 +1,8 @@
-"""distilrank.pruning: exactly as many weights go as asked for, and the smallest."""
+"""distilrank.pruning: exactly as many weights go as asked for, the smallest, and when asked for."""
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,13 +11,12 @@ from hypothesis import strategies as st
 from tiny import random_student
 
 from distilrank.pruning import (
-    Pruning,
     check_pruned,
-    importances,
-    lamp_scores,
+    cubic_sparsity,
     magnitude_mask,
     masks_for,
     pruned_from,
+    rising_masks,
 )
 from distilrank.results import achieved_sparsity
 
@@ -78,87 +78,80 @@ def test_a_layer_that_is_not_there_is_named(layers, named):
     assert str(raised.value) == (f"prune.layers names layer {named}; 8-6-5-1 has layers 1 to 3")
 
 
-@pytest.mark.parametrize("scope", ["layer", "global"])
-def test_a_layer_is_never_left_without_a_weight(scope):
+def test_a_layer_is_never_left_without_a_weight():
     student = random_student(np.random.default_rng(0), (8, 6, 5, 1))
-    student.weights[2][:] *= 1e-3  # the smallest of all
     with pytest.raises(ValueError) as raised:
-        masks_for(student, [1, 3], 0.91, scope)
+        masks_for(student, [1, 3], 0.91)
     assert str(raised.value) == (
         "sparsity 0.91 leaves layer 3 of 8-6-5-1 none of its 5 weights: lower it, or take the "
         "layer out of prune.layers"
     )
-    assert masks_for(student, [1, 3], 0.91, "lamp")[2].sum() >= 1
 
 
-@given(sparsity=st.floats(0, 0.9), seed=st.integers(0, 2**32))
-def test_a_global_threshold_spares_the_largest_of_all_named_layers(sparsity, seed):
-    student = random_student(np.random.default_rng(seed), (8, 6, 5, 1))
-    try:
-        masks = masks_for(student, [1, 2], sparsity, "global")
-    except ValueError:
-        return  # a layer emptied
-    pairs = [(student.weights[layer], masks[layer]) for layer in (0, 1)]
-    assert sum(int((~mask).sum()) for _, mask in pairs) == round(sparsity * (48 + 30))
-    gone = [np.abs(weight)[~mask].max(initial=0) for weight, mask in pairs]
-    left = [np.abs(weight)[mask].min(initial=math.inf) for weight, mask in pairs]
-    assert max(gone) <= min(left)
+def test_what_is_0_already_stays_so_though_others_are_as_small():
+    student = random_student(np.random.default_rng(0), (4, 2, 1))
+    student.weights[0][:] = [[0, 0, 0, 2], [0, 0, 0, 3]]
+    mask = masks_for(student, [1], 0.5)[0]
+    assert mask.tolist() == [[False, False, False, True], [False, False, False, True]]
 
 
-def test_lamp_divides_by_all_that_are_not_smaller():
-    weight = np.array([[1.0, -3.0], [2.0, 0.0]])
-    expected = [[1 / (1 + 9 + 4), 9 / 9], [4 / (4 + 9), 0 / (0 + 1 + 9 + 4)]]
-    assert lamp_scores(weight) == pytest.approx(np.array(expected), rel=1e-15)
-    assert lamp_scores(1e-3 * weight) == pytest.approx(np.array(expected)), "of any scale"
-    assert lamp_scores(np.zeros((1, 2))).tolist() == [[0, 0]]
+def test_the_cubic_schedule_is_that_of_zhu_and_gupta():
+    found = [cubic_sparsity(0.9, epoch, 4) for epoch in (1, 2, 3, 4, 5)]
+    rising = [0.9 * (1 - (1 - epoch / 4) ** 3) for epoch in (1, 2, 3)]
+    assert found == pytest.approx([*rising, 0.9, 0.9], rel=1e-15)
+    assert found[3] == 0.9, "exactly"
+    assert cubic_sparsity(0.9, 1, 1) == 0.9
 
 
-def test_an_input_that_varies_little_makes_its_weights_matter_little():
-    student = random_student(np.random.default_rng(0), (3, 2, 1))
-    student.mean[:], student.scale[:] = 0, 1
-    rows = np.array([[0, 5, 1], [2, 5, 1], [4, 5, 3]], np.float32)
-    first, second = importances(student, rows)
-    deviations = [math.sqrt(8 / 3), 1e-6, math.sqrt(8) / 3]
-    assert first == pytest.approx(np.abs(student.weights[0]) * deviations)
-    hidden = np.clip(rows @ student.weights[0].T + student.biases[0], 0, 6)
-    expected = np.abs(student.weights[1]) * np.maximum(hidden.std(axis=0), 1e-6)
-    assert second == pytest.approx(expected, rel=1e-5)
-
-
-def pruned(layers, scope):
-    student = random_student(np.random.default_rng(0), (8, 6, 5, 1))
-    masks = masks_for(student, layers, 0.5, scope)
+def pruned(student, masks):
     weights = tuple(
         weight if mask is None else weight * mask
         for weight, mask in zip(student.weights, masks, strict=True)
     )
-    return replace(student, weights=weights), masks
+    return replace(student, weights=weights)
+
+
+@pytest.mark.parametrize("ramp", [1, 3])
+def test_masks_follow_the_weights_up_to_the_ramp_and_then_hold(ramp):
+    """Between epochs every weight that is left moves; those that went stay at 0."""
+    generator = np.random.default_rng(0)
+    dense = random_student(generator, (20, 10, 5, 1))
+    masks_at = rising_masks(dense, [1], 0.9, ramp)
+    student, masks = dense, []
+    for epoch in range(1, 6):
+        masks.append(masks_at(epoch, student)[0])
+        assert np.array_equal(masks[-1], masks_at(epoch, student)[0]), "whenever asked"
+        student = pruned(student, [masks[-1], None, None])
+        moved = student.weights[0] + generator.normal(size=(10, 20)).astype(np.float32)
+        student = replace(student, weights=(moved * masks[-1], *student.weights[1:]))
+    gone = [int((~mask).sum()) for mask in masks]
+    assert gone == [round(200 * cubic_sparsity(0.9, epoch, ramp)) for epoch in range(1, 6)]
+    assert not any((later & ~earlier).any() for earlier, later in pairwise(masks))
+    at_once = masks_for(dense, [1], 0.9)[0]
+    assert np.array_equal(masks[-1], at_once) == (ramp == 1), "weights moved in between"
+
+
+def test_what_cannot_be_pruned_is_refused_before_training():
+    dense = random_student(np.random.default_rng(0), (20, 10, 5, 1))
+    with pytest.raises(ValueError, match="leaves layer 3 of 20-10-5-1 none of its 5 weights"):
+        rising_masks(dense, [3], 0.95, 20)
 
 
 def test_a_weight_that_came_back_is_counted():
-    pruning = Pruning([2])
-    student, masks = pruned([2], "layer")
-    check_pruned(student, pruning, 0.5)
+    student = random_student(np.random.default_rng(0), (8, 6, 5, 1))
+    masks = masks_for(student, [2], 0.5)
+    student = pruned(student, masks)
+    check_pruned(student, [2], 0.5)
     places = np.argwhere(~masks[1])[:2]
     student.weights[1][tuple(places.T)] = 1e-30
     with pytest.raises(ValueError) as raised:
-        check_pruned(student, pruning, 0.5)
+        check_pruned(student, [2], 0.5)
     assert str(raised.value) == "layer 2 has 13 zeros, expected 15: pruned weights came back"
 
 
-def test_over_all_layers_only_the_sum_counts():
-    pruning = Pruning([1, 2], scope="global")
-    student, masks = pruned([1, 2], "global")
-    check_pruned(student, pruning, 0.5)
-    student.weights[0][tuple(np.argwhere(~masks[0])[0])] = 1.0
-    with pytest.raises(ValueError, match=r"layers \[1, 2\] have 38 zeros, expected 39"):
-        check_pruned(student, pruning, 0.5)
-
-
 def test_what_was_achieved_is_counted_on_the_original_shape():
-    origin = {"architecture": "8-6-5-1", "zeros": [24, 27, 0], "layers": [1, 2], "scope": "layer"}
-    assert achieved_sparsity(origin) == 24 / 48
-    assert achieved_sparsity(origin | {"scope": "global"}) == (24 + 27) / (48 + 30)
-    student, _ = pruned([1, 2], "layer")
-    found = pruned_from(student, Pruning([2, 1]))
-    assert found == origin | {"zeros": [24, 15, 0]}
+    student = random_student(np.random.default_rng(0), (8, 6, 5, 1))
+    found = pruned_from(pruned(student, masks_for(student, [1, 2], 0.5)), [2, 1])
+    assert found == {"architecture": "8-6-5-1", "zeros": [24, 15, 0], "layers": [1, 2]}
+    assert achieved_sparsity(found | {"zeros": [24, 27, 0]}) == 24 / 48
+    assert achieved_sparsity(found | {"zeros": [36, 12, 0]}) == 12 / 30

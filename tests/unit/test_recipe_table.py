@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilrank import display, recipe_table
+from distilrank import display, recipe_table, rounding
 from distilrank.matched import Rules
 from distilrank.results import Key, Quality
 from distilrank.significance import compare
@@ -188,6 +188,6 @@ def test_cells_name_the_choice_the_mark_and_the_seeds_range():
     assert plain[titles.index("Single seeds")] == (
         f"± {line['seed_sd']:.4f} ({line['seed_low']:.4f} – {line['seed_high']:.4f})"
     )
-    assert plain[titles.index("Δ to the baseline")] == display.MISSING
+    assert plain[titles.index("Δ to the baseline")] == rounding.MISSING
     assert long[titles.index("Δ to the baseline")].endswith(" ▲")
     assert plain[titles.index("Δ to the forest")].endswith(" ▼")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilrank import display, evidence, latex, tables, time_tables
+from distilrank import display, evidence, latex, rounding, tables, time_tables
 from distilrank.matched import Rules
 from distilrank.results import Key, Quality, Timing, named_by_path
 from tests.results_builder import forest, loss, measurement, network, parity, quality, timing
@@ -90,7 +90,7 @@ def test_the_models_table_tells_the_effect_size_and_the_queries_needed():
     assert student["effect_low"] < 0 < student["effect"] < student["effect_high"]
     assert student["needed"] == pytest.approx((2.80 * 0.1 / 0.005) ** 2 * 40 / 39, rel=0.01)
     cell = next(column for column in display.TABLES["models"] if column.title == "Effect size").cell
-    assert cell(teacher) == display.MISSING
+    assert cell(teacher) == rounding.MISSING
     assert cell(student).startswith("+0.20 [−0.12, +0.51]")
 
 
@@ -368,12 +368,12 @@ def test_names_from_paths():
     [(0.01234, "0.0123"), (1.5, "1.50"), (123.4, "123"), (98765.0, "98,765"), (math.nan, "–")],
 )
 def test_significant_digits_without_scientific_notation(value, words):
-    assert display.significant(value) == words
+    assert rounding.significant(value) == words
 
 
 def test_a_tiny_loss_does_not_print_as_minus_zero():
-    assert display.fixed(-0.00001, 2, sign=True) == "+0.00"
-    assert display.fixed(-0.012, 2, sign=True) == "−0.01"
+    assert rounding.fixed(-0.00001, 2, sign=True) == "+0.00"
+    assert rounding.fixed(-0.012, 2, sign=True) == "−0.01"
 
 
 def test_latex_is_escaped_and_aligned():

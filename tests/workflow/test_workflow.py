@@ -102,7 +102,7 @@ def test_the_pruned_student_is_as_sparse_as_asked(finished: Path) -> None:
     student = Student.load(finished / RUN / "sp950.safetensors")
     zeros = round(0.95 * 24 * 136)
     assert student.meta["pruned_from"] == {
-        "architecture": "136-24-8-1", "zeros": [zeros, 0, 0], "layers": [1], "scope": "layer",
+        "architecture": "136-24-8-1", "zeros": [zeros, 0, 0], "layers": [1],
     }  # fmt: skip
     assert np.count_nonzero(student.weights[0]) <= 24 * 136 - zeros
     assert student.sparsity(1) < 0.01
@@ -220,9 +220,10 @@ def test_the_papers_grid_can_be_planned_without_its_data(tmp_path: Path) -> None
     assert counts["tune_teacher"] == counts["train_teacher"] == str(2 * 5)  # data sets x forests
     assert counts["cut_teacher"] == str(2 * 3)
     assert counts["time_teacher"] == str(2 * 8)
-    assert counts["distil_student"] == str(2 * 2 * 6 * 3)  # x teachers x students x seeds
-    assert counts["prune_student"] == str(2 * 2 * 6 * 3 * 7)  # x sparsities above 0
-    assert counts["time_student"] == str(2 * 2 * 6 * 8)  # the first seed alone
+    # Two recipes learn from each of two teachers, and one from labels: x students x seeds.
+    assert counts["distil_student"] == str(2 * (2 * 2 + 1) * 6 * 3)
+    assert counts["prune_student"] == str(2 * (2 * 2 + 1) * 6 * 3 * 7)  # x sparsities above 0
+    assert counts["time_student"] == str(2 * 2 * 2 * 6 * 8)  # the first seed of the two alone
 
 
 def test_a_grid_is_planned_point_by_point_and_trains_no_dense_network_twice(tmp_path: Path) -> None:
