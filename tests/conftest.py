@@ -55,6 +55,14 @@ def native_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _built(tmp_path_factory.mktemp("native"))
 
 
+@pytest.fixture(scope="module")
+def found_library(native_library: Path) -> Iterator[Path]:
+    """The same, where `native.find_library` finds it: as in a folder where it has been built."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("distilrank.native.find_library", lambda: native_library)
+        yield native_library
+
+
 @pytest.fixture(scope="session")
 def tile_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, with AMX's instructions computed in plain code."""

@@ -19,6 +19,7 @@ from scripts.prune_student import prune_student
 IDENTITY = {"dataset": "tiny", "fold": 1, "teacher": "lm", "student": "S", "recipe": "quick",
             "seed": 3}  # fmt: skip
 WIDTHS = [12, 6]
+pytestmark = pytest.mark.usefixtures("found_library")
 SCHEDULE = Schedule(epochs=3, batch=80, learning_rate=0.01)
 
 
@@ -49,7 +50,7 @@ def epochs_in(history):
 
 
 @pytest.fixture(scope="module")
-def dense(fold, tmp_path_factory):
+def dense(fold, found_library, tmp_path_factory):
     return distil(fold, tmp_path_factory.mktemp("dense"))
 
 

@@ -37,7 +37,7 @@ def holey(split: Dataset) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(found_library, tmp_path_factory):
     """Everything from splits to pruned students, made by the scripts; its folder."""
     root = tmp_path_factory.mktemp("holey")
     folders = {name: root / name for name in SPLITS}

@@ -1,8 +1,12 @@
 """scripts/share_student.py: a shared dense network is the one that would be trained anew."""
 
+import pytest
+
 from distilrank.student import Student
 from scripts.share_student import share_student
 from tests.scripts.test_distil_prune import IDENTITY, distil, prune
+
+pytestmark = pytest.mark.usefixtures("found_library")
 
 
 def shared(dense, folder):
