@@ -54,8 +54,6 @@ class Schedule:
         weight_decay: Adam's L2 penalty.
         dropout: share of the first hidden layer's outputs dropped while training.
         synthetic_per_real: synthetic documents for each real one.
-        keep: the ``best`` epoch by nDCG on vali, or the ``last``: a vali split of few queries
-            chooses among good epochs at random, and may choose one that has hardly begun.
         learn_from: ``teacher``: mean squared error on its scores; or ``labels``: the same network
             without a teacher, on train's labels by `losses.listwise_softmax`, whole queries a
             step, and no synthetic documents, which have no labels.
@@ -73,7 +71,6 @@ class Schedule:
     weight_decay: float = 0.0
     dropout: float = 0.0
     synthetic_per_real: float = 1.0
-    keep: str = "best"
     learn_from: str = "teacher"
     compute: str = "fp32"
 
@@ -216,7 +213,7 @@ def train(
     select_from: int = 1,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[Student, list[dict[str, float]]]:
-    """Train ``student`` on ``lesson`` and keep its best epoch by vali nDCG@10, or its last.
+    """Train ``student`` on ``lesson`` and keep its best epoch by vali nDCG@10.
 
     Args:
         student: where to start from; not changed.
@@ -259,7 +256,7 @@ def train(
         rate = schedule.rate(epoch)
         values = (epoch, loss, ndcg, rate, seconds, rows / trained)
         done.history.append(dict(zip(HISTORY, values, strict=True)))
-        if epoch >= select_from and (ndcg > done.best_ndcg or schedule.keep == "last"):
+        if epoch >= select_from and ndcg > done.best_ndcg:
             done.best, done.best_ndcg = net.student(), ndcg
         _log(done.history, schedule.epochs)
         if checkpoint:

@@ -355,8 +355,8 @@ CASES: list[tuple[str, Change, list[str]]] = [
     ),
     (
         "a ramp longer than the training",
-        lambda c: c["recipes"]["best"]["prune"].update(ramp=101),
-        ["config key 'recipes.best.prune.ramp' is 101, expected at most 100, its epochs"],
+        lambda c: c["recipes"]["best"]["prune"].update(ramp=41),
+        ["config key 'recipes.best.prune.ramp' is 41, expected at most 40, its epochs"],
     ),
     (
         "a ramp that ends before training starts",

@@ -91,16 +91,6 @@ def test_the_best_epoch_by_vali_is_kept(lesson):
     assert ndcg == pytest.approx(curve[best], abs=1e-3)
 
 
-def test_the_last_epoch_is_kept_where_that_is_asked_for(lesson):
-    schedule = replace(SHORT, epochs=12, learning_rate=0.1, dropout=0.2)
-    student, history = train(untrained(lesson), lesson, replace(schedule, keep="last"), seed=6)
-    curve = [record["ndcg_vali"] for record in history]
-    vali = lesson.vali
-    ndcg = per_query("ndcg@10", student.predict(vali.features), vali.labels, vali.offsets).mean()
-    assert ndcg == pytest.approx(curve[-1], abs=1e-3)
-    assert ndcg < max(curve) - 2e-3, "the best epoch would look the same"
-
-
 def test_of_equal_epochs_the_first_is_kept(lesson):
     """Without a relevant document every ranking of vali counts 1."""
     flat = replace(lesson.vali, labels=np.zeros_like(lesson.vali.labels))
