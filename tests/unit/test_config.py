@@ -122,13 +122,13 @@ CASES: list[tuple[str, Change, list[str]]] = [
     ),
     (
         "unknown key in a recipe's schedule",
-        lambda c: c["recipes"]["best"]["distil"].update(learningrate=1),
-        ["config key 'recipes.best.distil'", "'learningrate': did you mean 'learning_rate'?"],
+        lambda c: c["recipes"]["sample"]["distil"].update(learningrate=1),
+        ["config key 'recipes.sample.distil'", "'learningrate': did you mean 'learning_rate'?"],
     ),
     (
         "unknown key in a recipe",
-        lambda c: c["recipes"]["best"].update(tune={}),
-        ["config key 'recipes.best' has the unknown key 'tune'", "known are distil, grid, prune"],
+        lambda c: c["recipes"]["sample"].update(tune={}),
+        ["config key 'recipes.sample' has the unknown key 'tune'", "known are distil, grid, prune"],
     ),
     (
         "a grid's misspelt axis",
@@ -176,7 +176,7 @@ CASES: list[tuple[str, Change, list[str]]] = [
     ),
     (
         "a recipe named as a grid's point",
-        lambda c: c["recipes"].update({"published-grid-07": c["recipes"]["best"]}),
+        lambda c: c["recipes"].update({"published-grid-07": c["recipes"]["sample"]}),
         ["config key 'recipes.published-grid.grid' makes a recipe 'published-grid-07', and there "
          "is another one of that name: rename the grid or the other recipe"],
     ),
@@ -189,19 +189,19 @@ CASES: list[tuple[str, Change, list[str]]] = [
     ),
     (
         "layers belong to pruning",
-        lambda c: c["recipes"]["best"]["distil"].update(layers=[1]),
-        ["config key 'recipes.best.distil' has the unknown key 'layers'"],
+        lambda c: c["recipes"]["sample"]["distil"].update(layers=[1]),
+        ["config key 'recipes.sample.distil' has the unknown key 'layers'"],
     ),
     (
         "a precision that cannot be tuned for",
-        lambda c: c["recipes"]["best"]["prune"].update(precision="bf16"),
-        ["config key 'recipes.best.prune.precision' is wrong: 'bf16' is not one of",
+        lambda c: c["recipes"]["sample"]["prune"].update(precision="bf16"),
+        ["config key 'recipes.sample.prune.precision' is wrong: 'bf16' is not one of",
          "expected: fp32 or int8"],
     ),
     (
         "precision belongs to pruning",
-        lambda c: c["recipes"]["best"]["distil"].update(precision="int8"),
-        ["config key 'recipes.best.distil' has the unknown key 'precision'"],
+        lambda c: c["recipes"]["sample"]["distil"].update(precision="int8"),
+        ["config key 'recipes.sample.distil' has the unknown key 'precision'"],
     ),
     (
         "a key of design is missing",
@@ -252,9 +252,9 @@ CASES: list[tuple[str, Change, list[str]]] = [
         "designs pruned in other layers than were planned",
         lambda c: (
             c["design"].update(train=1),
-            c["recipes"]["best"]["prune"].update(layers=[1, 2]),
+            c["recipes"]["sample"]["prune"].update(layers=[1, 2]),
         ),
-        ["config key 'recipes.best.prune.layers' is [1, 2], expected [1]"],
+        ["config key 'recipes.sample.prune.layers' is [1, 2], expected [1]"],
     ),
     (
         "unknown teacher",
@@ -348,30 +348,30 @@ CASES: list[tuple[str, Change, list[str]]] = [
         "a layer that a student lacks",
         lambda c: (
             c["run"].update(students=["B", "A"]),
-            c["recipes"]["best"]["prune"].update(layers=[1, 5]),
+            c["recipes"]["sample"]["prune"].update(layers=[1, 5]),
         ),
-        ["config key 'recipes.best.prune.layers' names layer 5: "
+        ["config key 'recipes.sample.prune.layers' names layer 5: "
          "student 'B' has layers 1 to 4"],
     ),
     (
         "a ramp longer than the training",
-        lambda c: c["recipes"]["best"]["prune"].update(ramp=41),
-        ["config key 'recipes.best.prune.ramp' is 41, expected at most 40, its epochs"],
+        lambda c: c["recipes"]["sample"]["prune"].update(ramp=41),
+        ["config key 'recipes.sample.prune.ramp' is 41, expected at most 40, its epochs"],
     ),
     (
         "a ramp that ends before training starts",
-        lambda c: c["recipes"]["best"]["prune"].update(ramp=0),
-        ["config key 'recipes.best.prune.ramp' is wrong: 0 is less than the minimum of 1"],
+        lambda c: c["recipes"]["sample"]["prune"].update(ramp=0),
+        ["config key 'recipes.sample.prune.ramp' is wrong: 0 is less than the minimum of 1"],
     ),
     (
         "a schedule by name",
-        lambda c: c["recipes"]["best"]["prune"].update(schedule="gradual"),
-        ["config key 'recipes.best.prune' has the unknown key 'schedule'"],
+        lambda c: c["recipes"]["sample"]["prune"].update(schedule="gradual"),
+        ["config key 'recipes.sample.prune' has the unknown key 'schedule'"],
     ),
     (
         "layer 0",
-        lambda c: c["recipes"]["best"]["prune"].update(layers=[0]),
-        ["config key 'recipes.best.prune.layers.0' is wrong"],
+        lambda c: c["recipes"]["sample"]["prune"].update(layers=[0]),
+        ["config key 'recipes.sample.prune.layers.0' is wrong"],
     ),
     (
         "a fold that a data set lacks",
@@ -381,18 +381,18 @@ CASES: list[tuple[str, Change, list[str]]] = [
     ),
     (
         "text for a number",
-        lambda c: c["recipes"]["best"]["distil"].update(epochs="many"),
-        ["config key 'recipes.best.distil.epochs' is 'many'", "expected: a whole number"],
+        lambda c: c["recipes"]["sample"]["distil"].update(epochs="many"),
+        ["config key 'recipes.sample.distil.epochs' is 'many'", "expected: a whole number"],
     ),
     (
         "a fraction for a whole number",
-        lambda c: c["recipes"]["best"]["distil"].update(epochs=1.5),
-        ["config key 'recipes.best.distil.epochs' is 1.5", "expected: a whole number"],
+        lambda c: c["recipes"]["sample"]["distil"].update(epochs=1.5),
+        ["config key 'recipes.sample.distil.epochs' is 1.5", "expected: a whole number"],
     ),
     (
         "1.0e2 is a fraction in YAML, and no range takes it",
-        lambda c: c["recipes"]["best"]["distil"].update(epochs=yaml.safe_load("1.0e+2")),
-        ["config key 'recipes.best.distil.epochs' is 100.0", "expected: a whole number"],
+        lambda c: c["recipes"]["sample"]["distil"].update(epochs=yaml.safe_load("1.0e+2")),
+        ["config key 'recipes.sample.distil.epochs' is 100.0", "expected: a whole number"],
     ),
     (
         "a seed that would be named seed1.0",
