@@ -15,7 +15,6 @@ registers. --output keeps all samples, as JSON.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -32,6 +31,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks import command
 from benchmarks.forests import forest
 from distilrank.engines import Engine, Model, make_engine
 from distilrank.engines.base import SelfTimedEngine, limit_threads
@@ -353,20 +353,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("results/data/mslr-sample/fold1"))
-    parser.add_argument("--cache", type=Path, default=Path("results/benchmarks-cache"))
+    parser = command.parser(__doc__)
     parser.add_argument("--sparsities", nargs="+", type=float, default=[0.0, 0.98])
     parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--milliseconds", type=float, default=5, help="a sample's length")
-    parser.add_argument("--output", type=Path, help="a JSON file for all samples")
-    options = parser.parse_args()
-    started = time.perf_counter()
-    found = measure(options)
-    if options.output:
-        options.output.write_text(json.dumps(found, indent=1), encoding="utf-8")
-    print(f"\ntook {time.perf_counter() - started:.0f} s")
+    command.run(parser, measure)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ as JSON.
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import sys
@@ -38,7 +37,7 @@ from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import public_loop
+from benchmarks import command, public_loop
 from benchmarks.forests import PER_QUERY, forest, generator
 from benchmarks.rehearse_data import anonymous_megabytes
 from benchmarks.sections import Sections
@@ -381,22 +380,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("results/data/mslr-sample/fold1"))
-    parser.add_argument("--cache", type=Path, default=Path("results/benchmarks-cache"))
+    parser = command.parser(__doc__)
     parser.add_argument("--networks", nargs="+", default=["A", "C"])
     parser.add_argument("--compute", nargs="+", default=["fp32", "bf16"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--round-documents", type=int, default=30_000)
     parser.add_argument("--documents", type=int, default=60_000, help="of the measured epoch")
-    parser.add_argument("--output", type=Path, help="a JSON file for all samples")
-    options = parser.parse_args()
-    started = time.perf_counter()
-    found = measure(options)
-    if options.output:
-        options.output.write_text(json.dumps(found, indent=1), encoding="utf-8")
-    print(f"\ntook {time.perf_counter() - started:.0f} s")
+    command.run(parser, measure)
 
 
 if __name__ == "__main__":

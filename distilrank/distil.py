@@ -100,10 +100,6 @@ class Lesson:
     midpoints: Midpoints
     teacher: Score
 
-    @property
-    def splits(self) -> dict[str, Dataset]:
-        return {"train": self.train, "vali": self.vali}
-
     def feed(self, student: Student, schedule: Schedule, seed: int) -> Feed:
         """The batches that ``student`` is trained on."""
         blind = schedule.learn_from == "teacher"
@@ -158,11 +154,10 @@ def checkpoint_beside(
     """
     arrays = [*start.weights, *start.biases, start.mean, start.scale, lesson.targets]
     known = [lesson.midpoints.values, lesson.midpoints.offsets, lesson.vali.labels]
-    splits = {name: dict(split.meta) for name, split in lesson.splits.items()}
     identity = {
         "architecture": start.architecture,
         "settings": dict(settings),
-        "splits": splits,
+        "splits": {"train": dict(lesson.train.meta), "vali": dict(lesson.vali.meta)},
         "digest": digest([*arrays, *known]),
     }
     return Checkpoint(Path(model).with_suffix(".checkpoint"), identity)
@@ -304,11 +299,14 @@ def _epoch(
 ) -> tuple[float, int]:
     """One pass over the real documents: the mean loss of its steps, and the rows it took."""
     net.train()
-    device, steps = net.mean.device, len(feed.plan(epoch))
+    device, plan = net.mean.device, feed.plan(epoch)
+    steps = len(plan)
     # Kept on the device: reading every step's loss would make a GPU wait for each.
     losses, rows = torch.empty(steps, device=device), 0
     bf16 = uses_bf16(schedule, device.type)
-    batches = feed.epoch(epoch, torch.get_num_threads(), background=device.type == "cuda")
+    batches = feed.epoch(
+        epoch, torch.get_num_threads(), background=device.type == "cuda", plan=plan
+    )
     for step, batch in enumerate(batches):
         optimiser.param_groups[0]["lr"] = schedule.rate(epoch, step / steps)
         loss = _loss(net, batch, bf16)

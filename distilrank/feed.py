@@ -11,7 +11,7 @@ from itertools import islice
 
 import numpy as np
 
-from distilrank.letor import MISSING, Dataset, ranges
+from distilrank.letor import Dataset, ranges
 from distilrank.readers import read_forest
 from distilrank.scorer import Scorer
 from distilrank.student import Student
@@ -98,15 +98,19 @@ class Feed:
         deviations = midpoints.values.astype(np.float64) - student.mean[owners]
         self._standardised = (deviations / student.scale[owners]).astype(np.float32)
 
-    def epoch(self, epoch: int, threads: int, background: bool = False) -> Iterator[Batch]:
+    def epoch(
+        self, epoch: int, threads: int, background: bool = False,
+        plan: Sequence[np.ndarray] | None = None,
+    ) -> Iterator[Batch]:  # fmt: skip
         """The batches of one epoch in order, some made ahead by ``threads`` threads.
 
         Args:
             background: make them while the trainer works, as suits a trainer on a GPU. Else both
                 take turns: threads that get in the way of PyTorch's, which wait for each other
                 many times a step, cost far more than they bring.
+            plan: the epoch's, from whoever has drawn it already.
         """
-        plan = self.plan(epoch)
+        plan = self.plan(epoch) if plan is None else plan
         make = partial(self.batch, epoch, plan=plan)
         steps = iter(range(len(plan)))
         waiting: deque[Future[Batch]] = deque()
@@ -135,7 +139,7 @@ class Feed:
         chosen = np.sort((self.plan(epoch) if plan is None else plan)[step])
         sizes = self.train.group_sizes[chosen] if self.by_query else None
         real = chosen if sizes is None else ranges(self.train.offsets[chosen], sizes)
-        rows = [self._standard(self.train.features[real])]
+        rows = [self._student.standardised(self.train.features[real]).astype(np.float32)]
         targets = [self.targets[real]]
         drawn = round(len(real) * self.synthetic_per_real)
         if drawn:
@@ -144,9 +148,3 @@ class Feed:
             rows.append(self._standardised.take(places))
             targets.append(self.teacher(self.midpoints.values.take(places)))
         return Batch(np.concatenate(rows), np.concatenate(targets).astype(np.float32), sizes)
-
-    def _standard(self, rows: np.ndarray) -> np.ndarray:
-        if self._student.fill is not None:
-            rows = np.where(rows == MISSING, self._student.fill, rows)
-        # In float64: raw features reach 1e9, where float32 has few digits left.
-        return ((rows - self._student.mean) / self._student.scale).astype(np.float32)

@@ -10,7 +10,7 @@ import pandas as pd
 from distilrank.matched import Rules
 from distilrank.recipes import Recipe, varying_settings
 from distilrank.results import Key, Quality
-from distilrank.tables import mark
+from distilrank.tables import against
 
 ALL_SEEDS = "all"
 _NETWORK = ["dataset", "teacher", "student", "sparsity"]
@@ -59,8 +59,10 @@ def recipes_table(
                 "baseline": baseline.key.recipe if baseline else "",
             }
             seeds = _by_seed(quality, seconds)
-            compared = _against(quality, baseline, rules)
-            compared |= _against(quality, teacher, rules, "teacher_")
+            compared = {}
+            for other, prefix in ((baseline, ""), (teacher, "teacher_")):
+                if other is not None and other is not quality:
+                    compared |= against(quality, other, rules, prefix)
             lines += [common | line for line in (_over_seeds(quality, seeds) | compared, *seeds)]
     return pd.DataFrame(lines, columns=_COLUMNS)
 
@@ -133,21 +135,6 @@ def _over_seeds(quality: Quality, seeds: list[dict[str, Any]]) -> dict[str, Any]
         "seed_sd": quality.seed_spread("test"),
         "seconds": float(np.mean([line["seconds"] for line in seeds])),
         **several,
-    }
-
-
-def _against(
-    quality: Quality, other: Quality | None, rules: Rules, prefix: str = ""
-) -> dict[str, Any]:
-    if other is None or other is quality:
-        return {}
-    test = rules.compare(quality, other)
-    return {
-        f"{prefix}difference": test.difference,
-        f"{prefix}low": test.interval[0],
-        f"{prefix}high": test.interval[1],
-        f"{prefix}p_value": test.p_value,
-        f"{prefix}mark": mark(test.difference, test.p_value),
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from distilrank.letor import Dataset
-from distilrank.metrics import per_query
+from distilrank.metrics import Judged
 from distilrank.pruning import magnitude_mask
 from distilrank.student import Student
 
@@ -27,15 +27,14 @@ class Probe:
     """Judges a pruned student by its dense one.
 
     Attributes:
-        rows, labels, offsets: some whole queries of vali.
+        rows, judged: the documents of some whole queries of vali, and their labels.
         scores: (documents,) the dense student's.
         no_relevant: nDCG of a query without a relevant document.
         time: a network's predicted time, microseconds a document.
     """
 
     rows: np.ndarray
-    labels: np.ndarray
-    offsets: np.ndarray
+    judged: Judged
     scores: np.ndarray
     no_relevant: float | None
     time: Times
@@ -47,7 +46,7 @@ class Probe:
         offsets = np.asarray(vali.offsets[: queries + 1])
         rows = np.asarray(vali.features[: offsets[-1]])
         labels = np.asarray(vali.labels[: offsets[-1]])
-        return cls(rows, labels, offsets, dense.predict(rows), no_relevant, time)
+        return cls(rows, Judged(labels, offsets), dense.predict(rows), no_relevant, time)
 
     def judge(self, student: Student) -> dict[str, float]:
         """nDCG@10, the ``error`` of the scores and the predicted time ``us``.
@@ -57,7 +56,7 @@ class Probe:
         no ranking, 1 for those of a constant. It is far less noisy than nDCG@10 of few queries.
         """
         scores = student.predict(self.rows)
-        values = per_query(METRIC, scores, self.labels, self.offsets, self.no_relevant)
+        values = self.judged.per_query(METRIC, scores, self.no_relevant)
         return {
             METRIC: float(np.nanmean(values)),
             "error": unexplained(self.scores, scores),

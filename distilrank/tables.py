@@ -34,12 +34,12 @@ def models_table(
         line = _identity(key, with_recipe) | _shape(quality)
         line |= _time(timings, key, rules.batch) | _ranking(quality)
         if not key.is_forest and key.forest in qualities:
-            line |= _against(quality, qualities[key.forest], rules)
+            line |= against(quality, qualities[key.forest], rules)
             line["needed"] = rules.needed(quality, qualities[key.forest])
             line["teacher_share"] = quality.mean("vali") / qualities[key.forest].mean("vali")
         if rival := best.get(key.dataset):
             line["best_forest"] = rival.name()
-            line |= _against(quality, qualities[rival], rules, "best_") if key != rival else {}
+            line |= against(quality, qualities[rival], rules, "best_") if key != rival else {}
         lines.append(line)
     table = pd.DataFrame(lines, columns=_MODEL_COLUMNS)
     table["on_front"] = False
@@ -127,9 +127,9 @@ def _ranking(quality: Quality) -> dict[str, Any]:
     }
 
 
-def _against(quality: Quality, forest: Quality, rules: Rules, prefix: str = "") -> dict[str, Any]:
-    """The comparison on test with a forest, the columns' names with ``prefix`` in front."""
-    test = rules.compare(quality, forest)
+def against(quality: Quality, other: Quality, rules: Rules, prefix: str = "") -> dict[str, Any]:
+    """The comparison on test with ``other``, the columns' names with ``prefix`` in front."""
+    test = rules.compare(quality, other)
     return {
         f"{prefix}difference": test.difference,
         f"{prefix}low": test.interval[0],

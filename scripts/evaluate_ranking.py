@@ -10,7 +10,7 @@ from distilrank.files import read_json, write_json
 from distilrank.identity import feature_use, model_identity
 from distilrank.letor import Dataset
 from distilrank.logs import job
-from distilrank.metrics import METRICS, conventions, per_query
+from distilrank.metrics import METRICS, Judged, conventions
 from distilrank.readers import read_forest
 from distilrank.significance import compare
 from distilrank.student import Student
@@ -61,9 +61,9 @@ def _predict(student: Student, features: np.ndarray) -> np.ndarray:
 
 
 def _metrics(dataset: Dataset, scores: np.ndarray, no_relevant: float | None) -> dict[str, Any]:
-    metrics = {}
+    judged, metrics = Judged(dataset.labels, dataset.offsets), {}
     for metric in METRICS:
-        values = per_query(metric, scores, dataset.labels, dataset.offsets, no_relevant)
+        values = judged.per_query(metric, scores, no_relevant)
         kept = values[~np.isnan(values)]
         if not len(kept):
             raise ValueError(f"no query of {dataset.meta.get('file')} has a relevant document")
