@@ -202,9 +202,8 @@ def train(
     seed: int,
     device: str = "cpu",
     no_relevant: float | None = 1.0,
-    masks: Masks | None = None,
+    masks: Callable[[int, Student], Masks] | None = None,
     precision: str = "fp32",
-    masks_at: Callable[[int, Student], Masks] | None = None,
     select_from: int = 1,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[Student, list[dict[str, float]]]:
@@ -216,10 +215,10 @@ def train(
             machine, device and thread count give the same bytes, cut off in between or not.
         device: a torch device, see `pick_device`.
         no_relevant: nDCG of a vali query without a relevant document.
-        masks: for each layer a boolean array of the weights that may differ from 0, or None.
+        masks: asked at the start, and before each epoch, which counts from 1, with the network as
+            it is: for each layer a boolean array of the weights that may differ from 0 from then
+            on, or None, of the same layers in every epoch.
         precision: ``fp32``, or ``int8``: train, and choose the epoch, as int8 scores (see `Net`).
-        masks_at: asked before each epoch, which counts from 1, with the network as it is: the
-            masks from then on, for the same layers as ``masks``.
         select_from: the first epoch that may be the best.
         checkpoint: where to go on from, and to write to.
 
@@ -231,8 +230,8 @@ def train(
     """
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    masks = masks or [None] * len(student.weights)
-    net = Net(student, schedule.dropout, masks, precision).to(device)
+    first = masks(1, student) if masks else [None] * len(student.weights)
+    net = Net(student, schedule.dropout, first, precision).to(device)
     optimiser = torch.optim.Adam(net.parameters(), weight_decay=schedule.weight_decay, fused=True)
     feed = lesson.feed(student, schedule, seed)
     judged = Judged(lesson.vali.labels, lesson.vali.offsets)
@@ -240,8 +239,8 @@ def train(
     epochs = progress(range(done.epoch + 1, schedule.epochs + 1), "training", schedule.epochs)
     for epoch in epochs:
         start = time.perf_counter()
-        if masks_at:
-            net.set_masks(masks_at(epoch, net.trained()))
+        if masks:
+            net.set_masks(masks(epoch, net.trained()))
         if precision == "int8":
             net.equalise(torch.from_numpy(_some_of(lesson.train, seed)).to(device))
         loss, rows = _epoch(net, optimiser, feed, schedule, epoch)

@@ -13,7 +13,7 @@ import numpy as np
 from distilrank.engines.base import MEAN_TOLERANCES, TOLERANCES, Engine, Model
 from distilrank.forest import Forest
 from distilrank.letor import Dataset
-from distilrank.metrics import per_query
+from distilrank.metrics import Judged
 from distilrank.quantise import predict_int8
 from distilrank.significance import compare
 from distilrank.student import Student
@@ -169,10 +169,8 @@ def quality_loss(
     Returns:
         ``quality`` of a parity file's line; docs/files.md names its keys.
     """
-    ours, theirs = (
-        per_query(METRIC, each, split.labels, split.offsets, no_relevant)
-        for each in (scores, exact)
-    )
+    judged = Judged(split.labels, split.offsets)
+    ours, theirs = (judged.per_query(METRIC, each, no_relevant) for each in (scores, exact))
     test = compare(ours, theirs, np.random.default_rng(0), permutations)
     largest, mean = errors(scores, exact, spread_of(exact))
     return {

@@ -58,14 +58,14 @@ def prune_student(
     student = Student.load(dense)
     tuned_for = {} if precision == "fp32" else {"precision": precision}
     student = replace(student, meta=student.meta | {"sparsity": sparsity} | tuned_for)
-    masks_at = rising_masks(student, layers, sparsity, ramp)
+    masks = rising_masks(student, layers, sparsity, ramp)
     lesson = open_lesson(folders, teacher, library)
     pruning = {"layers": list(layers), "ramp": ramp, "precision": precision}
     settings = asdict(schedule) | pruning | student.meta
     checkpoint = checkpoint_beside(model, student, lesson, settings)
     tuned, records = train(
         student, lesson, schedule, student.meta["seed"], pick_device(), no_relevant,
-        masks_at(1, student), precision, masks_at, ramp, checkpoint,
+        masks, precision, ramp, checkpoint,
     )  # fmt: skip
     check_pruned(tuned, layers, sparsity)
     origin = pruned_from(tuned, layers)

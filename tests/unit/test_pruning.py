@@ -116,11 +116,11 @@ def test_masks_follow_the_weights_up_to_the_ramp_and_then_hold(ramp):
     """Between epochs every weight that is left moves; those that went stay at 0."""
     generator = np.random.default_rng(0)
     dense = random_student(generator, (20, 10, 5, 1))
-    masks_at = rising_masks(dense, [1], 0.9, ramp)
+    rising = rising_masks(dense, [1], 0.9, ramp)
     student, masks = dense, []
     for epoch in range(1, 6):
-        masks.append(masks_at(epoch, student)[0])
-        assert np.array_equal(masks[-1], masks_at(epoch, student)[0]), "whenever asked"
+        masks.append(rising(epoch, student)[0])
+        assert np.array_equal(masks[-1], rising(epoch, student)[0]), "whenever asked"
         student = pruned(student, [masks[-1], None, None])
         moved = student.weights[0] + generator.normal(size=(10, 20)).astype(np.float32)
         student = replace(student, weights=(moved * masks[-1], *student.weights[1:]))
