@@ -1,6 +1,7 @@
 """Which library files a script rests on, so that an edit reruns what it changes and no more."""
 
 import ast
+import hashlib
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,20 @@ def library_files(script: Path) -> list[str]:
                 found.add(path)
                 pending.append(path)
     return sorted(str(path) for path in found)
+
+
+@cache
+def library_digest(script: Path) -> str:
+    """A digest of the names and contents of `library_files`: 16 hexadecimal digits.
+
+    Where the files lie is no part of it, nor when they were written: a copy of the project, or a
+    branch that was left and taken up again, computes the same.
+    """
+    digest = hashlib.sha256()
+    for file in map(Path, library_files(script)):
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{file.relative_to(_PACKAGE).as_posix()} {content}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def native_files(*parts: str) -> list[str]:
