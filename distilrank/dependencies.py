@@ -41,7 +41,7 @@ def library_digest(script: Path) -> str:
 
 
 def native_files(*parts: str) -> list[str]:
-    """The sources of the native library, ``CMakeLists.txt`` first; only those of ``parts``."""
+    """The sources of the native library, ``CMakeLists.txt`` first; only names that begin with ``parts``."""
     folder = _PACKAGE / "native"
     found = [path for pattern in ("*.h", "*.hpp", "*.cpp") for path in folder.glob(pattern)]
     shared = [folder / "CMakeLists.txt", folder / "distilrank.h"]
@@ -50,7 +50,7 @@ def native_files(*parts: str) -> list[str]:
     ]
     return [
         *map(str, shared),
-        *sorted(str(path) for path in own if path.stem.startswith(parts or "")),
+        *sorted(str(path) for path in own if path.name.startswith(parts or "")),
     ]
 
 

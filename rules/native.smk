@@ -21,7 +21,7 @@ rule build_parser:
 
 rule build_teacher:
     input:
-        sources=native_files("letor", "cpu", "scorer", "forest", "model_file", "absent"),
+        sources=native_files("letor", "cpu", "scorer", "forest", "model_file.hpp", "absent"),
     output:
         TEACHER_LIBRARY,
     log:

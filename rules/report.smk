@@ -66,7 +66,7 @@ rule make_tables:
         margin=config["quality"]["margin"],
         permutations=config["quality"]["permutations"],
         min_share=config["checks"].get("ndcg_min_share"),
-        titles={name: dataset["title"] for name, dataset in config["datasets"].items()},
+        titles={name: config["datasets"][name]["title"] for name in config["run"]["datasets"]},
         recipes={name: config["recipes"][name] for name in config["run"]["recipes"]},
         library=library("make_tables"),
     message:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from distilrank.dependencies import library_digest, library_files
+from distilrank.dependencies import library_digest, library_files, native_files
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "distilrank"
@@ -196,6 +196,37 @@ def test_a_copy_of_the_project_has_the_same_digests(tmp_path):
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == library_digest(script)
     assert re.fullmatch("[0-9a-f]{16}", library_digest(script))
+
+
+def built_of() -> dict[str, set[str]]:
+    """By rule that builds a library of a part of the sources, the files it says it rests on."""
+    text = (ROOT / "rules" / "native.smk").read_text()
+    found = re.findall(r"rule (\w+):\n    input:\n        sources=native_files\((.*)\)", text)
+    return {
+        rule: {Path(file).name for file in native_files(*re.findall(r'"(\S+)"', parts))}
+        for rule, parts in found
+    }
+
+
+@pytest.mark.parametrize("rule", built_of())
+def test_a_library_rests_on_what_its_sources_include_and_nothing_else(rule):
+    files = built_of()[rule] - {"CMakeLists.txt", "distilrank.h"}
+    reached = {name for name in files if name.endswith(".cpp")}
+    pending = set(reached)
+    while pending:
+        text = (PACKAGE / "native" / pending.pop()).read_text()
+        new = set(re.findall(r'#include "([^"]+)"', text)) - reached
+        reached |= new
+        pending |= new
+    assert reached - {"distilrank.h"} == files
+
+
+def test_parts_of_the_native_library_rest_on_what_is_compiled_into_them():
+    """`-DSCORERS=OFF` and `-DSCORERS=FORESTS`: no network, no file of a model."""
+    parser, forests = built_of()["build_parser"], built_of()["build_teacher"]
+    assert {"letor.cpp"} <= parser < forests
+    assert {"forest.cpp", "absent.cpp"} <= forests
+    assert not {"model_file.cpp", "lightgbm_text.cpp", "network.cpp"} & forests
 
 
 # In the copy: which scripts' digests differ once a module has another line.
