@@ -1,6 +1,7 @@
 """Which library files a script rests on, so that an edit reruns what it changes and no more."""
 
 import ast
+import hashlib
 from functools import cache
 from pathlib import Path
 
@@ -25,8 +26,22 @@ def library_files(script: Path) -> list[str]:
     return sorted(str(path) for path in found)
 
 
+@cache
+def library_digest(script: Path) -> str:
+    """A digest of the names and contents of `library_files`: 16 hexadecimal digits.
+
+    Where the files lie is no part of it, nor when they were written: a copy of the project, or a
+    branch that was left and taken up again, computes the same.
+    """
+    digest = hashlib.sha256()
+    for file in map(Path, library_files(script)):
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{file.relative_to(_PACKAGE).as_posix()} {content}\n".encode())
+    return digest.hexdigest()[:16]
+
+
 def native_files(*parts: str) -> list[str]:
-    """The sources of the native library, ``CMakeLists.txt`` first; only those of ``parts``."""
+    """The sources of the native library, ``CMakeLists.txt`` first; only names that begin with ``parts``."""
     folder = _PACKAGE / "native"
     found = [path for pattern in ("*.h", "*.hpp", "*.cpp") for path in folder.glob(pattern)]
     shared = [folder / "CMakeLists.txt", folder / "distilrank.h"]
@@ -35,7 +50,7 @@ def native_files(*parts: str) -> list[str]:
     ]
     return [
         *map(str, shared),
-        *sorted(str(path) for path in own if path.stem.startswith(parts or "")),
+        *sorted(str(path) for path in own if path.name.startswith(parts or "")),
     ]
 
 

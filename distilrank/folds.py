@@ -7,6 +7,8 @@ from typing import Any
 _DEALT = "cv"
 # The fold whose files are dealt; of published folds each holds all queries.
 _FIRST = 1
+# Where files come from, not what is read of them.
+_ORIGIN = {"archive", "folder", "generate", "package", "page", "terms"}
 
 
 def folds_of(dataset: Mapping[str, Any]) -> list[int]:
@@ -25,3 +27,21 @@ def is_dealt(dataset: Mapping[str, Any]) -> bool:
 def source_fold(dataset: Mapping[str, Any], fold: int | str) -> int | str:
     """What ``{fold}`` in the files' paths, and the key of their sha256, stands for."""
     return _FIRST if is_dealt(dataset) else fold
+
+
+def entry_of_fold(dataset: Mapping[str, Any], fold: int | str) -> dict[str, Any]:
+    """What reading one fold depends on of a catalogue entry.
+
+    Other folds are no part of it, unless all are dealt from the same queries, nor is where the
+    files come from: an entry that gets another fold or page has nothing to read anew.
+    """
+    number = str(source_fold(dataset, fold))
+    files = {
+        name: {**file, "sha256": {f: s for f, s in file["sha256"].items() if str(f) == number}}
+        if "sha256" in file
+        else file
+        for name, file in dataset["files"].items()
+    }
+    left_out = _ORIGIN if is_dealt(dataset) else _ORIGIN | {"folds"}
+    kept = {key: value for key, value in dataset.items() if key not in left_out}
+    return kept | {"files": files}

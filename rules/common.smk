@@ -11,8 +11,9 @@ from distilrank.config import (
     folder_files,
     per_mille,
 )
-from distilrank.dependencies import library_files, native_files
+from distilrank.dependencies import library_digest, native_files
 from distilrank.files import read_json
+from distilrank.folds import entry_of_fold
 from distilrank.folds import folds_of as folds_in
 from distilrank.letor import SPLIT_FILES, SPLITS
 from distilrank.machine import fingerprint
@@ -54,8 +55,11 @@ wildcard_constraints:
 
 
 def library(script):
-    """The library files that a script rests on; an edit of one reruns the script's rule."""
-    return library_files(Path(workflow.basedir) / "scripts" / f"{script}.py")
+    """A parameter that changes with the library files that a script rests on, and so reruns it.
+
+    Inputs would do as well, at the price of most of a plan's time: up to 40 files for every job.
+    """
+    return lambda wildcards: library_digest(Path(workflow.basedir) / "scripts" / f"{script}.py")
 
 
 def split(name, pattern=FOLD):

@@ -3,7 +3,6 @@
 rule fetch_dataset:
     input:
         own=own_archive_of,
-        library=library("fetch_dataset"),
     output:
         "results/archives/{dataset}/{archive}",
     log:
@@ -20,6 +19,7 @@ rule fetch_dataset:
             if key in ("title", "package", "archive", "page", "terms")
         },
         raw="results/raw/{dataset}/{archive}",
+        library=library("fetch_dataset"),
     message:
         "Fetching and checking {wildcards.archive} of {wildcards.dataset}"
     script:
@@ -30,7 +30,6 @@ rule generate_dataset:
     input:
         train=sample_of("train"),
         vali=sample_of("vali"),
-        library=library("generate_dataset"),
     output:
         "results/generated/{dataset}.zip",
     log:
@@ -42,6 +41,7 @@ rule generate_dataset:
     threads: 1
     params:
         generate=lambda wildcards: dataset_of(wildcards)["generate"],
+        library=library("generate_dataset"),
     message:
         "Generating {wildcards.dataset} from {params.generate[from]}"
     script:
@@ -53,7 +53,6 @@ rule parse_letor:
         files=source_files_of,
         names=feature_names_of,
         native=PARSER,
-        library=library("parse_letor"),
     output:
         train=split("train"),
         vali=split("vali"),
@@ -66,8 +65,9 @@ rule parse_letor:
         "../envs/data.yaml"
     threads: 1
     params:
-        dataset=dataset_of,
+        dataset=lambda wildcards: entry_of_fold(dataset_of(wildcards), wildcards.fold),
         source=source_of,
+        library=library("parse_letor"),
     message:
         "Parsing fold {wildcards.fold} of {wildcards.dataset} into train, vali and test"
     script:

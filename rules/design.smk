@@ -29,7 +29,6 @@ checkpoint design_students:
         times="results/predictor/native.json",
         quality=students_to_learn_from,
         meta=meta_with_features,
-        library=library("design_students"),
     output:
         students=f"{DESIGN}/students.yaml",
         designs=f"{DESIGN}/designs.json",
@@ -48,6 +47,7 @@ checkpoint design_students:
             for key, value in config["design"].items()
             if key not in ("train", "learn_from", "machine")
         },
+        library=library("design_students"),
     message:
         "Designing architectures for {wildcards.dataset} within each budget"
     script:

@@ -1,7 +1,6 @@
 rule build_parser:
     input:
         sources=native_files("letor"),
-        library=library("build_native"),
     output:
         PARSER,
     log:
@@ -13,6 +12,7 @@ rule build_parser:
     threads: 1
     params:
         options=["-DSCORERS=OFF"],
+        library=library("build_native"),
     message:
         "Building the native parser"
     script:
@@ -21,8 +21,7 @@ rule build_parser:
 
 rule build_teacher:
     input:
-        sources=native_files("letor", "cpu", "scorer", "forest", "model_file", "absent"),
-        library=library("build_native"),
+        sources=native_files("letor", "cpu", "scorer", "forest", "model_file.hpp", "absent"),
     output:
         TEACHER_LIBRARY,
     log:
@@ -34,6 +33,7 @@ rule build_teacher:
     threads: 1
     params:
         options=["-DSCORERS=FORESTS"],
+        library=library("build_native"),
     message:
         "Building the native forest scorer that students learn from"
     script:
@@ -43,7 +43,6 @@ rule build_teacher:
 rule build_native:
     input:
         sources=NATIVE_SOURCES,
-        library=library("build_native"),
     output:
         NATIVE,
     log:
@@ -55,6 +54,7 @@ rule build_native:
     threads: 1
     params:
         options=[],
+        library=library("build_native"),
     message:
         "Building the native library"
     script:

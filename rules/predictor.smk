@@ -1,6 +1,4 @@
 rule time_kernels:
-    input:
-        library=library("time_kernels"),
     output:
         samples="results/kernels/{kind}.csv",
         context="results/kernels/{kind}.json",
@@ -18,6 +16,7 @@ rule time_kernels:
     params:
         kernels=config["kernels"],
         batches=config["timing"]["batches"],
+        library=library("time_kernels"),
     message:
         "Timing {wildcards.kind} layers over shapes and batches, alone on the machine"
     script:
@@ -28,7 +27,6 @@ rule fit_predictor:
     input:
         kernels="results/kernels/{kind}.csv",
         context="results/kernels/{kind}.json",
-        library=library("fit_predictor"),
     output:
         "results/predictor/{kind}.json",
     log:
@@ -40,6 +38,8 @@ rule fit_predictor:
     conda:
         "../envs/engines.yaml"
     threads: 1
+    params:
+        library=library("fit_predictor"),
     message:
         "Fitting the time predictor of {wildcards.kind} layers"
     script:
@@ -49,7 +49,6 @@ rule fit_predictor:
 rule calibrate:
     input:
         native=NATIVE,
-        library=library("calibrate"),
     output:
         samples="results/calibration/native.csv",
         context="results/calibration/native.json",
@@ -65,6 +64,7 @@ rule calibrate:
     params:
         calibration=config["calibration"],
         batches=config["timing"]["batches"],
+        library=library("calibrate"),
     message:
         "Timing random networks in the native scorer, alone on the machine"
     script:
@@ -75,7 +75,6 @@ rule fit_native:
     input:
         samples="results/calibration/native.csv",
         context="results/calibration/native.json",
-        library=library("fit_native"),
     output:
         "results/predictor/native.json",
     log:
@@ -85,6 +84,8 @@ rule fit_native:
     conda:
         "../envs/engines.yaml"
     threads: 1
+    params:
+        library=library("fit_native"),
     message:
         "Fitting the native scorer's time model"
     script:
@@ -101,7 +102,6 @@ rule validate_predictor:
         context="results/calibration/native.json",
         timing=TIMING,
         students=students_where(is_timed),
-        library=library("validate_predictor"),
     output:
         "results/predictor/validation.json",
     log:
@@ -111,6 +111,8 @@ rule validate_predictor:
     conda:
         "../envs/engines.yaml"
     threads: 1
+    params:
+        library=library("validate_predictor"),
     message:
         "Comparing predicted with measured time on unseen layers and on the students"
     script:

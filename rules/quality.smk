@@ -4,7 +4,6 @@ rule evaluate_teacher:
         vali=split("vali"),
         test=split("test"),
         scores=[f"results/teachers/{TEACHER}/scores-{name}.npy" for name in ("vali", "test")],
-        library=library("evaluate_ranking"),
     output:
         f"results/quality/{TEACHER}/teacher.json",
     log:
@@ -15,7 +14,9 @@ rule evaluate_teacher:
         "../envs/data.yaml"
     threads: 1
     params:
-        quality=config["quality"],
+        no_relevant=config["quality"]["no_relevant"],
+        permutations=config["quality"]["permutations"],
+        library=library("evaluate_ranking"),
     message:
         "Evaluating forest {wildcards.teacher} on {wildcards.dataset}, fold {wildcards.fold}"
     script:
@@ -28,7 +29,6 @@ rule evaluate_student:
         vali=split("vali"),
         test=split("test"),
         teacher=f"results/quality/{TEACHER}/teacher.json",
-        library=library("evaluate_ranking"),
     output:
         f"results/quality/{RUN}/sp{{sparsity}}.json",
     log:
@@ -39,7 +39,9 @@ rule evaluate_student:
         "../envs/data.yaml"
     threads: 1
     params:
-        quality=config["quality"],
+        no_relevant=config["quality"]["no_relevant"],
+        permutations=config["quality"]["permutations"],
+        library=library("evaluate_ranking"),
     message:
         "Evaluating {wildcards.student} of {wildcards.teacher} at {wildcards.sparsity} per mille "
         "zeros on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}"
@@ -52,7 +54,6 @@ rule analyse_sensitivity:
         dense=f"results/students/{RUN}/sp0.safetensors",
         vali=split("vali"),
         predictor="results/predictor/native.json",
-        library=library("analyse_sensitivity"),
     output:
         f"results/sensitivity/{RUN}.json",
     log:
@@ -65,6 +66,7 @@ rule analyse_sensitivity:
     params:
         batch=config["timing"]["headline_batch"],
         no_relevant=config["quality"]["no_relevant"],
+        library=library("analyse_sensitivity"),
     message:
         "Pruning each layer of {wildcards.student} of {wildcards.teacher} alone on "
         "{wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}"

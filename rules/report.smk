@@ -42,7 +42,6 @@ rule make_tables:
         sensitivity=SENSITIVITY,
         designs=with_designs("designs", []),
         published=f"{workflow.basedir}/config/published.yaml",
-        library=library("make_tables"),
     output:
         tables=[
             report(
@@ -67,8 +66,9 @@ rule make_tables:
         margin=config["quality"]["margin"],
         permutations=config["quality"]["permutations"],
         min_share=config["checks"].get("ndcg_min_share"),
-        titles={name: dataset["title"] for name, dataset in config["datasets"].items()},
+        titles={name: config["datasets"][name]["title"] for name in config["run"]["datasets"]},
         recipes={name: config["recipes"][name] for name in config["run"]["recipes"]},
+        library=library("make_tables"),
     message:
         "Gathering what was measured into tables"
     script:
@@ -78,7 +78,6 @@ rule make_tables:
 rule plot_tradeoff:
     input:
         models="results/report/tables/models.csv",
-        library=library("plot_tradeoff"),
     output:
         svg=report(
             "results/report/figures/tradeoff-{dataset}.svg",
@@ -97,6 +96,7 @@ rule plot_tradeoff:
     params:
         dataset="{dataset}",
         headline_batch=config["timing"]["headline_batch"],
+        library=library("plot_tradeoff"),
     message:
         "Plotting quality against time on {wildcards.dataset}"
     script:
@@ -106,7 +106,6 @@ rule plot_tradeoff:
 rule plot_speedup:
     input:
         speedup="results/report/tables/speedup.csv",
-        library=library("plot_speedup"),
     output:
         svg=report(
             "results/report/figures/speedup-{dataset}.svg",
@@ -124,6 +123,7 @@ rule plot_speedup:
     threads: 1
     params:
         dataset="{dataset}",
+        library=library("plot_speedup"),
     message:
         "Plotting what sparse scoring gains on {wildcards.dataset}"
     script:
@@ -133,7 +133,6 @@ rule plot_speedup:
 rule plot_training:
     input:
         training="results/report/tables/training.csv",
-        library=library("plot_training"),
     output:
         svg=report(
             "results/report/figures/training-{dataset}.svg",
@@ -151,6 +150,7 @@ rule plot_training:
     threads: 1
     params:
         dataset="{dataset}",
+        library=library("plot_training"),
     message:
         "Plotting how the students of {wildcards.dataset} learned"
     script:
@@ -160,7 +160,6 @@ rule plot_training:
 rule plot_sensitivity:
     input:
         sensitivity="results/report/tables/sensitivity.csv",
-        library=library("plot_sensitivity"),
     output:
         svg=report(
             "results/report/figures/sensitivity-{dataset}.svg",
@@ -178,6 +177,7 @@ rule plot_sensitivity:
     threads: 1
     params:
         dataset="{dataset}",
+        library=library("plot_sensitivity"),
     message:
         "Plotting what each layer of the students of {wildcards.dataset} can lose"
     script:
@@ -187,7 +187,6 @@ rule plot_sensitivity:
 rule plot_designed:
     input:
         designed="results/report/tables/designed.csv",
-        library=library("plot_designed"),
     output:
         svg=report(
             "results/report/figures/designed-{dataset}.svg",
@@ -205,6 +204,7 @@ rule plot_designed:
     threads: 1
     params:
         dataset="{dataset}",
+        library=library("plot_designed"),
     message:
         "Plotting promised and delivered time of the designs for {wildcards.dataset}"
     script:
@@ -214,7 +214,6 @@ rule plot_designed:
 rule plot_predictor:
     input:
         predictor="results/report/tables/predictor.csv",
-        library=library("plot_predictor"),
     output:
         svg=report(
             "results/report/figures/predictor.svg",
@@ -230,6 +229,8 @@ rule plot_predictor:
     conda:
         "../envs/report.yaml"
     threads: 1
+    params:
+        library=library("plot_predictor"),
     message:
         "Plotting predicted against measured time"
     script:
@@ -247,7 +248,6 @@ rule render_report:
         )
         + ["results/report/figures/predictor.svg"],
         summary="results/report/summary.json",
-        library=library("render_report"),
     output:
         report(
             REPORT,
@@ -262,6 +262,8 @@ rule render_report:
     conda:
         "../envs/report.yaml"
     threads: 1
+    params:
+        library=library("render_report"),
     message:
         "Rendering the report"
     script:
@@ -273,7 +275,6 @@ rule check_results:
         checks="results/report/tables/checks.csv",
         # Last of all: whoever fails a check can read the report that shows why.
         page=REPORT,
-        library=library("check_results"),
     output:
         CHECKED,
     log:
@@ -283,6 +284,8 @@ rule check_results:
     conda:
         "../envs/report.yaml"
     threads: 1
+    params:
+        library=library("check_results"),
     message:
         "Checking sparsity and quality of every student"
     script:

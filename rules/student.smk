@@ -7,7 +7,6 @@ rule distil_student:
         midpoints=f"results/teachers/{TEACHER}/midpoints.safetensors",
         native=TEACHER_LIBRARY,
         design=design_first,
-        library=library("distil_student"),
     output:
         model=f"results/students/{RUN}/sp0.safetensors",
         history=report(
@@ -34,6 +33,7 @@ rule distil_student:
         widths=widths_of,
         schedule=lambda wildcards: config["recipes"][wildcards.recipe]["distil"],
         no_relevant=config["quality"]["no_relevant"],
+        library=library("distil_student"),
     message:
         "Distilling {wildcards.teacher} into {wildcards.student} on {wildcards.dataset}, "
         "fold {wildcards.fold}, seed {wildcards.seed}"
@@ -45,7 +45,6 @@ rule share_student:
     input:
         model=lambda wildcards: dense_of_first(wildcards, "safetensors"),
         history=lambda wildcards: dense_of_first(wildcards, "csv"),
-        library=library("share_student"),
     output:
         model=f"results/students/{RUN}/sp0.safetensors",
         history=report(
@@ -68,6 +67,8 @@ rule share_student:
     conda:
         "../envs/torch.yaml"
     threads: 1
+    params:
+        library=library("share_student"),
     message:
         "Taking {wildcards.student} of {wildcards.teacher} on {wildcards.dataset}, fold "
         "{wildcards.fold}, seed {wildcards.seed}, from a recipe that distils as "
@@ -85,7 +86,6 @@ rule prune_student:
         targets=f"results/teachers/{TEACHER}/scores-train.npy",
         midpoints=f"results/teachers/{TEACHER}/midpoints.safetensors",
         native=TEACHER_LIBRARY,
-        library=library("prune_student"),
     output:
         model=f"results/students/{RUN}/sp{{sparsity}}.safetensors",
         history=report(
@@ -111,6 +111,7 @@ rule prune_student:
     params:
         recipe=lambda wildcards: config["recipes"][wildcards.recipe]["prune"],
         no_relevant=config["quality"]["no_relevant"],
+        library=library("prune_student"),
     message:
         "Pruning {wildcards.student} of {wildcards.teacher} on {wildcards.dataset}, "
         "fold {wildcards.fold}, seed {wildcards.seed}, to {wildcards.sparsity} per mille zeros"

@@ -2,7 +2,6 @@ rule tune_teacher:
     input:
         train=split("train"),
         vali=split("vali"),
-        library=library("tune_teacher"),
     output:
         tuned=f"results/teachers/{TEACHER}/tuned.json",
     log:
@@ -16,6 +15,7 @@ rule tune_teacher:
     threads: 2
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
+        library=library("tune_teacher"),
     message:
         "Tuning forest {wildcards.teacher} on {wildcards.dataset}, fold {wildcards.fold}"
     script:
@@ -27,7 +27,6 @@ rule train_teacher:
         train=split("train"),
         vali=split("vali"),
         tuned=tuned_settings_of,
-        library=library("train_teacher"),
     output:
         model=f"results/teachers/{TEACHER}/model.txt",
         train=f"results/teachers/{TEACHER}/train.json",
@@ -42,6 +41,7 @@ rule train_teacher:
     threads: 2
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
+        library=library("train_teacher"),
     message:
         "Training forest {wildcards.teacher} on {wildcards.dataset}, fold {wildcards.fold}"
     script:
@@ -52,7 +52,6 @@ rule cut_teacher:
     input:
         model=whole_forest("model.txt"),
         train=whole_forest("train.json"),
-        library=library("cut_teacher"),
     output:
         model=f"results/teachers/{TEACHER}/model.txt",
         train=f"results/teachers/{TEACHER}/train.json",
@@ -67,6 +66,7 @@ rule cut_teacher:
     threads: 1
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
+        library=library("cut_teacher"),
     message:
         "Cutting forest {wildcards.teacher} on {wildcards.dataset}, fold {wildcards.fold}"
     script:
@@ -79,7 +79,6 @@ rule score_documents:
         train=split("train"),
         vali=split("vali"),
         test=split("test"),
-        library=library("score_documents"),
     output:
         train=f"results/teachers/{TEACHER}/scores-train.npy",
         vali=f"results/teachers/{TEACHER}/scores-vali.npy",
@@ -92,6 +91,8 @@ rule score_documents:
     conda:
         "../envs/lightgbm.yaml"
     threads: 2
+    params:
+        library=library("score_documents"),
     message:
         "Scoring every split of {wildcards.dataset}, fold {wildcards.fold}, with {wildcards.teacher}"
     script:

@@ -3,7 +3,6 @@ rule check_parity_teacher:
         model=f"results/teachers/{TEACHER}/model.txt",
         data=split("test"),
         native=NATIVE,
-        library=library("check_parity"),
     output:
         f"results/parity/{TEACHER}/teacher.json",
     log:
@@ -18,6 +17,7 @@ rule check_parity_teacher:
         batches=config["timing"]["batches"],
         no_relevant=config["quality"]["no_relevant"],
         permutations=config["quality"]["permutations"],
+        library=library("check_parity"),
     message:
         "Checking every engine's scores of forest {wildcards.teacher} on {wildcards.dataset}"
     script:
@@ -29,7 +29,6 @@ use rule check_parity_teacher as check_parity_student with:
         model=f"results/students/{RUN}/sp{{sparsity}}.safetensors",
         data=split("test"),
         native=NATIVE,
-        library=library("check_parity"),
     output:
         f"results/parity/{RUN}/sp{{sparsity}}.json",
     log:
@@ -48,7 +47,6 @@ rule time_teacher:
         data=split("test"),
         parity=f"results/parity/{TEACHER}/teacher.json",
         native=NATIVE,
-        library=library("time_model"),
     output:
         f"results/timing/{TEACHER}/teacher.json",
     log:
@@ -66,6 +64,7 @@ rule time_teacher:
         batches=config["timing"]["batches"],
         rounds=config["timing"]["rounds"],
         sample_ms=config["timing"]["sample_ms"],
+        library=library("time_model"),
     message:
         "Timing forest {wildcards.teacher} on {wildcards.dataset}, alone on the machine"
     script:
@@ -79,7 +78,6 @@ use rule time_teacher as time_student with:
         data=split("test"),
         parity=f"results/parity/{RUN}/sp{{sparsity}}.json",
         native=NATIVE,
-        library=library("time_model"),
     output:
         f"results/timing/{RUN}/sp{{sparsity}}.json",
     log:

@@ -100,8 +100,8 @@ if __name__ == "__main__":
             given.model,
             {name: Path(given[name][0]).parent for name in ("vali", "test")},
             snakemake.output[0],
-            no_relevant=snakemake.params.quality["no_relevant"],
-            permutations=snakemake.params.quality["permutations"],
+            no_relevant=snakemake.params.no_relevant,
+            permutations=snakemake.params.permutations,
             scores=dict(zip(("vali", "test"), given.get("scores", []), strict=False)),
             teacher=given.get("teacher"),
         )

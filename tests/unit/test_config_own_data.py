@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from distilrank.config import check_config, folder_files
-from distilrank.folds import folds_of, is_dealt, source_fold
+from distilrank.folds import entry_of_fold, folds_of, is_dealt, source_fold
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
@@ -102,3 +102,20 @@ def test_a_mistake_is_named(dataset, sentence):
     with pytest.raises(ValueError) as raised:
         checked(dataset)
     assert str(raised.value).startswith(sentence)
+
+
+def test_what_a_fold_is_read_by_leaves_out_other_folds_and_where_files_come_from():
+    files = {"train": {"path": "Fold{fold}/train.txt", "sha256": {1: "aa", 2: "bb"}}}
+    entry = {"title": "T", "features": 3, "files": files, "folds": [1, 2], "page": "p"}
+    assert entry_of_fold(entry | {"archive": {"name": "a.zip"}}, "2") == {
+        "title": "T",
+        "features": 3,
+        "files": {"train": {"path": "Fold{fold}/train.txt", "sha256": {2: "bb"}}},
+    }
+    assert entry_of_fold(entry | {"folds": [1, 2, 3]}, 1) == entry_of_fold(entry, 1)
+
+
+def test_queries_that_are_dealt_are_read_by_the_number_of_folds():
+    dealt = {"files": {"all": {"path": "a.txt", "sha256": {1: "aa"}}}, "folds": "cv3"}
+    assert entry_of_fold(dealt, 2) == dealt
+    assert entry_of_fold(dealt, 2) != entry_of_fold(dealt | {"folds": "cv4"}, 2)
