@@ -21,7 +21,10 @@ include: "rules/report.smk"
 report: "report/workflow.rst"
 
 
+# Compute nodes have no internet; a copy is not worth a submission.
 localrules:
+    fetch_dataset,
+    share_student,
     report,
     native,
     teachers,

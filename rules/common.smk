@@ -67,6 +67,46 @@ def dataset_of(wildcards):
     return config["datasets"][wildcards.dataset]
 
 
+def entry_to_parse(wildcards):
+    """A data set's entry without what parsing does not depend on: a changed guess reruns nothing."""
+    return {key: value for key, value in dataset_of(wildcards).items() if key != "documents"}
+
+
+def data_mb(name):
+    """The size of a fold's features in memory, all splits, in MB."""
+    dataset = config["datasets"][name]
+    documents = dataset.get("documents", 1_000_000)
+    if "generate" in dataset:
+        made = dataset["generate"]
+        documents = sum(made["queries"].values()) * made["documents_per_query"]
+    return documents * dataset.get("features", 200) * 4 / 1e6
+
+
+def growing(least, per_mb=0, steps=lambda wildcards: 1):
+    """What a job asks a cluster for, memory in MB or run time in minutes; doubled at each new try.
+
+    It grows by ``per_mb`` for each MB of the job's data set (of the report's largest where a job
+    has no data set) and each of its ``steps``.
+    """
+
+    def asked(wildcards, attempt):
+        size = DATA_MB.get(wildcards.get("dataset"), LARGEST_MB)
+        return round((least + per_mb * steps(wildcards) * size) * 2 ** (attempt - 1))
+
+    return asked
+
+
+def epochs_of(part):
+    """The epochs of a student's recipe, of ``distil`` or ``prune``."""
+    return lambda wildcards: config["recipes"][wildcards.recipe][part]["epochs"]
+
+
+def trees_of(wildcards):
+    """The trees that training a forest, or tuning one, may grow in all."""
+    teacher = config["teachers"][wildcards.teacher]
+    return teacher["trees"] * teacher.get("tune", {}).get("trials", 1)
+
+
 def archive_name(dataset):
     """The name that a data set's archive was published under, or that a person's copy has."""
     if "package" in dataset:
@@ -241,6 +281,8 @@ def sparsities():
     return [per_mille(sparsity) for sparsity in config["run"]["sparsities"]]
 
 
+DATA_MB = {name: data_mb(name) for name in config["datasets"]}
+LARGEST_MB = max(DATA_MB[name] for name in config["run"]["datasets"])
 # Recipes that distil alike share their dense networks: the first of them is the one that trains.
 DISTILLED_AS = {name: distilled_as(name, config["recipes"]) for name in config["recipes"]}
 # Designs are made for the machine that times are measured on.

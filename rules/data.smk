@@ -13,6 +13,9 @@ rule fetch_dataset:
     conda:
         "../envs/data.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=growing(600),
     params:
         dataset=lambda wildcards: {
             key: value
@@ -40,6 +43,9 @@ rule generate_dataset:
     conda:
         "../envs/data.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000, 1),
+        runtime=growing(10, 0.02),
     params:
         generate=lambda wildcards: dataset_of(wildcards)["generate"],
     message:
@@ -65,8 +71,11 @@ rule parse_letor:
     conda:
         "../envs/data.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(500, 1.5),
+        runtime=growing(10, 0.02),
     params:
-        dataset=dataset_of,
+        dataset=entry_to_parse,
         source=source_of,
     message:
         "Parsing fold {wildcards.fold} of {wildcards.dataset} into train, vali and test"

@@ -11,6 +11,9 @@ rule build_parser:
     conda:
         "../envs/native.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1500),
+        runtime=growing(15),
     params:
         options=["-DSCORERS=OFF"],
     message:
@@ -32,6 +35,9 @@ rule build_teacher:
     conda:
         "../envs/native.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1500),
+        runtime=growing(15),
     params:
         options=["-DSCORERS=FORESTS"],
     message:
@@ -53,6 +59,9 @@ rule build_native:
     conda:
         "../envs/native.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1500),
+        runtime=growing(15),
     params:
         options=[],
     message:

@@ -14,6 +14,8 @@ rule time_kernels:
         "../envs/engines.yaml"
     threads: 1
     resources:
+        mem_mb=growing(3000),
+        runtime=growing(60),
         machine=100,
     params:
         kernels=config["kernels"],
@@ -40,6 +42,9 @@ rule fit_predictor:
     conda:
         "../envs/engines.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=growing(10),
     message:
         "Fitting the time predictor of {wildcards.kind} layers"
     script:
@@ -61,6 +66,8 @@ rule calibrate:
         "../envs/engines.yaml"
     threads: 1
     resources:
+        mem_mb=growing(1500),
+        runtime=growing(60),
         machine=100,
     params:
         calibration=config["calibration"],
@@ -85,6 +92,9 @@ rule fit_native:
     conda:
         "../envs/engines.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(15),
     message:
         "Fitting the native scorer's time model"
     script:
@@ -111,6 +121,9 @@ rule validate_predictor:
     conda:
         "../envs/engines.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(15),
     message:
         "Comparing predicted with measured time on unseen layers and on the students"
     script:

@@ -62,6 +62,9 @@ rule make_tables:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000, 0.002 * len(QUALITY)),
+        runtime=growing(15, 1e-5 * len(QUALITY)),
     params:
         headline_batch=config["timing"]["headline_batch"],
         margin=config["quality"]["margin"],
@@ -94,6 +97,9 @@ rule plot_tradeoff:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         dataset="{dataset}",
         headline_batch=config["timing"]["headline_batch"],
@@ -122,6 +128,9 @@ rule plot_speedup:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         dataset="{dataset}",
     message:
@@ -149,6 +158,9 @@ rule plot_training:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         dataset="{dataset}",
     message:
@@ -176,6 +188,9 @@ rule plot_sensitivity:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         dataset="{dataset}",
     message:
@@ -203,6 +218,9 @@ rule plot_designed:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         dataset="{dataset}",
     message:
@@ -230,6 +248,9 @@ rule plot_predictor:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     message:
         "Plotting predicted against measured time"
     script:
@@ -262,6 +283,9 @@ rule render_report:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     message:
         "Rendering the report"
     script:
@@ -283,6 +307,9 @@ rule check_results:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=growing(10),
     message:
         "Checking sparsity and quality of every student"
     script:

@@ -30,6 +30,9 @@ rule distil_student:
     conda:
         "../envs/torch.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1500, 2),
+        runtime=growing(10, 0.002, epochs_of("distil")),
     params:
         widths=widths_of,
         schedule=lambda wildcards: config["recipes"][wildcards.recipe]["distil"],
@@ -68,6 +71,9 @@ rule share_student:
     conda:
         "../envs/torch.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=growing(10),
     message:
         "Taking {wildcards.student} of {wildcards.teacher} on {wildcards.dataset}, fold "
         "{wildcards.fold}, seed {wildcards.seed}, from a recipe that distils as "
@@ -108,6 +114,9 @@ rule prune_student:
     conda:
         "../envs/torch.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1500, 2),
+        runtime=growing(10, 0.002, epochs_of("prune")),
     params:
         recipe=lambda wildcards: config["recipes"][wildcards.recipe]["prune"],
         no_relevant=config["quality"]["no_relevant"],

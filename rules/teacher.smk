@@ -14,6 +14,9 @@ rule tune_teacher:
     conda:
         "../envs/lightgbm.yaml"
     threads: 2
+    resources:
+        mem_mb=growing(500, 2.5),
+        runtime=growing(10, 4e-5, trees_of),
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
     message:
@@ -40,6 +43,9 @@ rule train_teacher:
     conda:
         "../envs/lightgbm.yaml"
     threads: 2
+    resources:
+        mem_mb=growing(500, 2.5),
+        runtime=growing(10, 4e-5, trees_of),
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
     message:
@@ -65,6 +71,9 @@ rule cut_teacher:
     conda:
         "../envs/lightgbm.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=growing(10),
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
     message:
@@ -92,6 +101,9 @@ rule score_documents:
     conda:
         "../envs/lightgbm.yaml"
     threads: 2
+    resources:
+        mem_mb=growing(500, 2),
+        runtime=growing(10, 0.02),
     message:
         "Scoring every split of {wildcards.dataset}, fold {wildcards.fold}, with {wildcards.teacher}"
     script:
