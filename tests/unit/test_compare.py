@@ -62,7 +62,9 @@ def test_seconds_do_not_count_and_everything_beside_them_does(folders):
     (results / STUDENT / "sp0.csv").write_text("epoch,loss,seconds,rows_per_second\n1,2.5,0.7,8\n")
     (results / TUNED).write_text('{"trials": [{"seconds": 9, "vali": 0.5}], "vali": 0.5}')
     assert differing(folders) == []
-    (results / STUDENT / "sp0.csv").write_text("epoch,loss,seconds,rows_per_second\n1,2.50001,0.1,9\n")
+    (results / STUDENT / "sp0.csv").write_text(
+        "epoch,loss,seconds,rows_per_second\n1,2.50001,0.1,9\n"
+    )
     (results / TUNED).write_text('{"vali": 0.5, "trials": [{"vali": 0.50001, "seconds": 1.5}]}')
     assert differing(folders) == [TUNED, STUDENT / "sp0.csv"]
 
