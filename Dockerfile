@@ -1,12 +1,12 @@
 FROM condaforge/miniforge3:latest
 LABEL io.github.snakemake.containerized="true"
-LABEL io.github.snakemake.conda_env_hash="56bb145d9e3464fb716abfde223ae74e38a9dc21e7520cfd335f6958a3509e3c"
+LABEL io.github.snakemake.conda_env_hash="3345086dd651e745ec475315c99d0e12cb37851ac6680cc08468ed5754bbdd8c"
 # Conda environment:
 #   source: envs/data.yaml
-#   prefix: /conda-envs/34816517bfdd6c71e59e16d0cad881ad
+#   prefix: /conda-envs/0f72be3db2483a737ef32d32eff881a6
 #   channels: [conda-forge, nodefaults]
 #   dependencies:
-#     - python=3.11.*
+#     - python=3.11
 #     - numpy=2.4.6
 #     - pyarrow=26.0.1
 #     - requests=2.34.2
@@ -15,14 +15,14 @@ LABEL io.github.snakemake.conda_env_hash="56bb145d9e3464fb716abfde223ae74e38a9dc
 #     - tqdm=4.70.1
 #     - unearth=0.19.0
 #     - urllib3=2.8.0
-RUN mkdir -p /conda-envs/34816517bfdd6c71e59e16d0cad881ad
-COPY envs/data.yaml /conda-envs/34816517bfdd6c71e59e16d0cad881ad/environment.yaml
+RUN mkdir -p /conda-envs/0f72be3db2483a737ef32d32eff881a6
+COPY envs/data.yaml /conda-envs/0f72be3db2483a737ef32d32eff881a6/environment.yaml
 # Conda environment:
 #   source: envs/engines.yaml
-#   prefix: /conda-envs/b2c2e6ca23b4b3d12f642001334ec736
+#   prefix: /conda-envs/baf2210eb38ddbbd6ba8d01a1ae96a32
 #   channels: [conda-forge, nodefaults]
 #   dependencies:
-#     - python=3.11.*
+#     - python=3.11
 #     - lightgbm=4.7.0
 #     - mkl=2026.2.0
 #     - numpy=2.4.6
@@ -39,40 +39,40 @@ COPY envs/data.yaml /conda-envs/34816517bfdd6c71e59e16d0cad881ad/environment.yam
 #     - pip
 #     - pip: # conda-forge has no ydf
 #         - ydf==0.16.1
-RUN mkdir -p /conda-envs/b2c2e6ca23b4b3d12f642001334ec736
-COPY envs/engines.yaml /conda-envs/b2c2e6ca23b4b3d12f642001334ec736/environment.yaml
+RUN mkdir -p /conda-envs/baf2210eb38ddbbd6ba8d01a1ae96a32
+COPY envs/engines.yaml /conda-envs/baf2210eb38ddbbd6ba8d01a1ae96a32/environment.yaml
 # Conda environment:
 #   source: envs/lightgbm.yaml
-#   prefix: /conda-envs/e5f931f90064b638fc1f1dbb7b104269
+#   prefix: /conda-envs/f719130177e4bcf24398bbb5edc0ce2e
 #   channels: [conda-forge, nodefaults]
 #   dependencies:
-#     - python=3.11.*
+#     - python=3.11
 #     - lightgbm=4.7.0
 #     - numpy=2.4.6
 #     - optuna=5.0.0
 #     - safetensors=0.8.0
 #     - tqdm=4.70.1
-RUN mkdir -p /conda-envs/e5f931f90064b638fc1f1dbb7b104269
-COPY envs/lightgbm.yaml /conda-envs/e5f931f90064b638fc1f1dbb7b104269/environment.yaml
+RUN mkdir -p /conda-envs/f719130177e4bcf24398bbb5edc0ce2e
+COPY envs/lightgbm.yaml /conda-envs/f719130177e4bcf24398bbb5edc0ce2e/environment.yaml
 # Conda environment:
 #   source: envs/native.yaml
-#   prefix: /conda-envs/3e4e617a7785ee2c9ef9213e0e2c3b9d
+#   prefix: /conda-envs/ac42597c79ea4bea1d411d444c3dccb5
 #   channels: [conda-forge, nodefaults]
 #   dependencies:
-#     - python=3.11.*
+#     - python=3.11
 #     - cmake=4.4.4
 #     - cxx-compiler>=1.11.0 # whichever compiler there is
 #     - ninja=1.13.2
 #     - numpy=2.4.6
 #     - tqdm=4.70.1
-RUN mkdir -p /conda-envs/3e4e617a7785ee2c9ef9213e0e2c3b9d
-COPY envs/native.yaml /conda-envs/3e4e617a7785ee2c9ef9213e0e2c3b9d/environment.yaml
+RUN mkdir -p /conda-envs/ac42597c79ea4bea1d411d444c3dccb5
+COPY envs/native.yaml /conda-envs/ac42597c79ea4bea1d411d444c3dccb5/environment.yaml
 # Conda environment:
 #   source: envs/report.yaml
-#   prefix: /conda-envs/60209896b1f0ecdd3f050cd5b8a7c6f2
+#   prefix: /conda-envs/27ed81dba0291e77db144ff9b6a4f081
 #   channels: [conda-forge, nodefaults]
 #   dependencies:
-#     - python=3.11.*
+#     - python=3.11
 #     - jinja2=3.1.6
 #     - matplotlib=3.11.2
 #     - numpy=2.4.6
@@ -81,25 +81,25 @@ COPY envs/native.yaml /conda-envs/3e4e617a7785ee2c9ef9213e0e2c3b9d/environment.y
 #     - scipy=1.17.1
 #     - seaborn=0.13.2
 #     - tqdm=4.70.1
-RUN mkdir -p /conda-envs/60209896b1f0ecdd3f050cd5b8a7c6f2
-COPY envs/report.yaml /conda-envs/60209896b1f0ecdd3f050cd5b8a7c6f2/environment.yaml
+RUN mkdir -p /conda-envs/27ed81dba0291e77db144ff9b6a4f081
+COPY envs/report.yaml /conda-envs/27ed81dba0291e77db144ff9b6a4f081/environment.yaml
 # Conda environment:
 #   source: envs/torch.yaml
-#   prefix: /conda-envs/ea1321062088fb492ff90fe4b5e87239
+#   prefix: /conda-envs/627cfe3c6d40eae59e3af1b77edc91e1
 #   channels: [conda-forge, nodefaults]
 #   dependencies:
-#     - python=3.11.*
+#     - python=3.11
 #     - numpy=2.4.6
 #     - safetensors=0.8.0
 #     - pytorch=2.13.0
 #     - tqdm=4.70.1
-RUN mkdir -p /conda-envs/ea1321062088fb492ff90fe4b5e87239
-COPY envs/torch.yaml /conda-envs/ea1321062088fb492ff90fe4b5e87239/environment.yaml
+RUN mkdir -p /conda-envs/627cfe3c6d40eae59e3af1b77edc91e1
+COPY envs/torch.yaml /conda-envs/627cfe3c6d40eae59e3af1b77edc91e1/environment.yaml
 
-RUN conda env create --prefix /conda-envs/34816517bfdd6c71e59e16d0cad881ad --file /conda-envs/34816517bfdd6c71e59e16d0cad881ad/environment.yaml && \
-    conda env create --prefix /conda-envs/b2c2e6ca23b4b3d12f642001334ec736 --file /conda-envs/b2c2e6ca23b4b3d12f642001334ec736/environment.yaml && \
-    conda env create --prefix /conda-envs/e5f931f90064b638fc1f1dbb7b104269 --file /conda-envs/e5f931f90064b638fc1f1dbb7b104269/environment.yaml && \
-    conda env create --prefix /conda-envs/3e4e617a7785ee2c9ef9213e0e2c3b9d --file /conda-envs/3e4e617a7785ee2c9ef9213e0e2c3b9d/environment.yaml && \
-    conda env create --prefix /conda-envs/60209896b1f0ecdd3f050cd5b8a7c6f2 --file /conda-envs/60209896b1f0ecdd3f050cd5b8a7c6f2/environment.yaml && \
-    conda env create --prefix /conda-envs/ea1321062088fb492ff90fe4b5e87239 --file /conda-envs/ea1321062088fb492ff90fe4b5e87239/environment.yaml && \
+RUN conda env create --prefix /conda-envs/0f72be3db2483a737ef32d32eff881a6 --file /conda-envs/0f72be3db2483a737ef32d32eff881a6/environment.yaml && \
+    conda env create --prefix /conda-envs/baf2210eb38ddbbd6ba8d01a1ae96a32 --file /conda-envs/baf2210eb38ddbbd6ba8d01a1ae96a32/environment.yaml && \
+    conda env create --prefix /conda-envs/f719130177e4bcf24398bbb5edc0ce2e --file /conda-envs/f719130177e4bcf24398bbb5edc0ce2e/environment.yaml && \
+    conda env create --prefix /conda-envs/ac42597c79ea4bea1d411d444c3dccb5 --file /conda-envs/ac42597c79ea4bea1d411d444c3dccb5/environment.yaml && \
+    conda env create --prefix /conda-envs/27ed81dba0291e77db144ff9b6a4f081 --file /conda-envs/27ed81dba0291e77db144ff9b6a4f081/environment.yaml && \
+    conda env create --prefix /conda-envs/627cfe3c6d40eae59e3af1b77edc91e1 --file /conda-envs/627cfe3c6d40eae59e3af1b77edc91e1/environment.yaml && \
     conda clean --all -y

@@ -105,4 +105,8 @@ rule design:
 
 
 onerror:
-    print("A job failed. Its log, named above as 'log:', holds the traceback.")
+    print(
+        "A job failed. Its log, named above as 'log:', holds the traceback. Where there is none, "
+        "a cluster did not start the job, or ended it: its own message stands above, and "
+        "docs/slurm.md says what to do."
+    )
