@@ -40,7 +40,7 @@ test-slurm: $(INSTALLED)
 	  { echo "There is no SLURM here: no 'sbatch' on the PATH. See docs/slurm.md." >&2; exit 1; }
 	@$(MAKE) --no-print-directory $(SLURM)/.installed
 	@mkdir -p results
-	PROFILE=$(PROFILE) PLUGIN=$(CURDIR)/$(SLURM) $(BIN)/python -m pytest tests/slurm --basetemp=results/test-slurm
+	PROFILE=$(PROFILE) PLUGIN=$(CURDIR)/$(SLURM) $(BIN)/python -m pytest tests/slurm --basetemp=results/test-slurm $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ from distilrank.config import (
     folder_files,
     per_mille,
 )
+from distilrank.demand import data_mb, demand
 from distilrank.dependencies import library_files, native_files
 from distilrank.files import read_json
 from distilrank.folds import folds_of as folds_in
@@ -72,16 +73,6 @@ def entry_to_parse(wildcards):
     return {key: value for key, value in dataset_of(wildcards).items() if key != "documents"}
 
 
-def data_mb(name):
-    """The size of a fold's features in memory, all splits, in MB."""
-    dataset = config["datasets"][name]
-    documents = dataset.get("documents", 1_000_000)
-    if "generate" in dataset:
-        made = dataset["generate"]
-        documents = sum(made["queries"].values()) * made["documents_per_query"]
-    return documents * dataset.get("features", 200) * 4 / 1e6
-
-
 def growing(least, per_mb=0, steps=lambda wildcards: 1):
     """What a job asks a cluster for, memory in MB or run time in minutes; doubled at each new try.
 
@@ -91,7 +82,7 @@ def growing(least, per_mb=0, steps=lambda wildcards: 1):
 
     def asked(wildcards, attempt):
         size = DATA_MB.get(wildcards.get("dataset"), LARGEST_MB)
-        return round((least + per_mb * steps(wildcards) * size) * 2 ** (attempt - 1))
+        return demand(least, per_mb * steps(wildcards), size, attempt)
 
     return asked
 
@@ -281,7 +272,7 @@ def sparsities():
     return [per_mille(sparsity) for sparsity in config["run"]["sparsities"]]
 
 
-DATA_MB = {name: data_mb(name) for name in config["datasets"]}
+DATA_MB = {name: data_mb(dataset) for name, dataset in config["datasets"].items()}
 LARGEST_MB = max(DATA_MB[name] for name in config["run"]["datasets"])
 # Recipes that distil alike share their dense networks: the first of them is the one that trains.
 DISTILLED_AS = {name: distilled_as(name, config["recipes"]) for name in config["recipes"]}
