@@ -1,15 +1,24 @@
 # Two commands: `make report` and `make test`. Both set up `.venv/` first.
-# PYTHON=python3.12 picks an interpreter; ARGS="--configfile my.yaml" reaches Snakemake.
+# PYTHON=python3.12 picks an interpreter; ARGS="--configfile my.yaml" reaches Snakemake;
+# PROFILE=profiles/slurm runs the jobs on a cluster, see docs/slurm.md.
 
 PYTHON ?= python3
 TARGET ?= report
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 RUN_LOCK := results/.lock
+# Snakemake's plug-in for SLURM is kept apart from .venv/: it is on the path only where it is used.
+SLURM := .slurm-plugin
 
-.PHONY: report test lint lock clean help
+.PHONY: report test test-slurm lint lock clean help
 
 report: $(INSTALLED)
+ifdef PROFILE
+report: $(SLURM)/.installed
+report: export PYTHONPATH := $(CURDIR)/$(SLURM)
+report: private override ARGS += --workflow-profile $(PROFILE)
+endif
+report:
 	@mkdir -p results
 	@flock --nonblock --conflict-exit-code 75 $(RUN_LOCK) sh -c ' \
 	  if [ -n "$$(ls -A .snakemake/locks 2>/dev/null)" ]; then \
@@ -24,6 +33,14 @@ report: $(INSTALLED)
 
 test: $(INSTALLED) lint
 	$(BIN)/python -m pytest
+
+# On whatever SLURM there is; its nodes must see this folder.
+test-slurm: $(INSTALLED)
+	@command -v sbatch >/dev/null || \
+	  { echo "There is no SLURM here: no 'sbatch' on the PATH. See docs/slurm.md." >&2; exit 1; }
+	@$(MAKE) --no-print-directory $(SLURM)/.installed
+	@mkdir -p results
+	PROFILE=$(PROFILE) PLUGIN=$(CURDIR)/$(SLURM) $(BIN)/python -m pytest tests/slurm --basetemp=results/test-slurm $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -40,14 +57,20 @@ $(INSTALLED): requirements/locked.txt requirements/torch.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/torch.txt
 	@touch $@
 
+$(SLURM)/.installed: requirements/slurm.txt $(INSTALLED)
+	@rm -rf $(SLURM)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(SLURM) -r requirements/slurm.txt
+	@touch $@
+
 # For whoever changes requirements/direct.in; needs uv.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	  --quiet requirements/direct.in --output-file requirements/locked.txt
 
 clean:
-	rm -rf .venv .snakemake results
+	rm -rf .venv .slurm-plugin .snakemake results
 
 help:
 	@echo "make report   set up, run the workflow, print where the report is"
 	@echo "make test     set up, linters and tests"
+	@echo "make report PROFILE=profiles/slurm   the same on a SLURM cluster; make test-slurm tests it"

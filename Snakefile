@@ -21,7 +21,10 @@ include: "rules/report.smk"
 report: "report/workflow.rst"
 
 
+# Compute nodes have no internet; a copy is not worth a submission.
 localrules:
+    fetch_dataset,
+    share_student,
     report,
     native,
     teachers,
@@ -102,4 +105,8 @@ rule design:
 
 
 onerror:
-    print("A job failed. Its log, named above as 'log:', holds the traceback.")
+    print(
+        "A job failed. Its log, named above as 'log:', holds the traceback. Where there is none, "
+        "a cluster did not start the job, or ended it: its own message stands above, and "
+        "docs/slurm.md says what to do."
+    )

@@ -1,7 +1,8 @@
 """Commands for people outside the workflow: ``python -m distilrank predict-time ...``.
 
-Exit status 0: done. 2: something given is wrong, or a file is missing. 3: the times printed were
-calibrated on another machine, or with another build of the native library, than this one's.
+Exit status 0: done. 1: the compared results differ. 2: something given is wrong, or a file is
+missing. 3: the times printed were calibrated on another machine, or with another build of the
+native library, than this one's.
 """
 
 import argparse
@@ -10,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from distilrank.compare import KINDS, Comparison, compare_results
 from distilrank.machine import fingerprint
 from distilrank.native import find_library, library_version
 from distilrank.planned import Estimate, NativeTimes
 
-DONE, WRONG, ELSEWHERE = 0, 2, 3
+DONE, DIFFERENT, WRONG, ELSEWHERE = 0, 1, 2, 3
 CALIBRATION = Path("results", "predictor", "native.json")
 _CALIBRATE = "'snakemake results/predictor/native.json'"
 _EXAMPLE = "136-200-100-1"
@@ -37,6 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="distilrank", description="Distilled ranking networks.")
     commands = parser.add_subparsers(required=True, metavar="command")
+    _add_predict_time(commands)
+    _add_compare_results(commands)
+    return parser
+
+
+def _add_predict_time(commands: Any) -> None:
     predict = commands.add_parser(
         "predict-time",
         help="what a network that need not exist would take on this machine",
@@ -62,7 +70,44 @@ def _parser() -> argparse.ArgumentParser:
         help=f"what the workflow calibrated; {CALIBRATION} of this folder if not given",
     )  # fmt: skip
     predict.set_defaults(run=_predict_time)
-    return parser
+
+
+def _add_compare_results(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare-results",
+        help="whether two results folders hold the same models and metrics",
+        description="Compare two results folders byte by byte: " + ", ".join(KINDS) + ". Times, "
+        "and what follows from them, are left out.",
+        epilog="exit status: 0 the same; 1 they differ; 2 a folder without results",
+    )
+    compare.add_argument("first", type=Path, help="a results folder, or one that holds 'results'")
+    compare.add_argument("second", type=Path, help="another one")
+    compare.set_defaults(run=_compare_results)
+
+
+def _compare_results(options: argparse.Namespace) -> int:
+    found = compare_results(options.first, options.second)
+    print("\n".join(line for each in found for line in _differences_of(each, options)))
+    return DONE if all(each.same for each in found) else DIFFERENT
+
+
+def _differences_of(found: Comparison, options: argparse.Namespace) -> list[str]:
+    """A line for the kind, and one for each file that is not the same in both."""
+    counted = [f"{found.equal} files the same"] + [
+        f"{len(files)} {what}"
+        for files, what in (
+            (found.differing, "different"),
+            (found.missing, f"only in {options.first}"),
+            (found.added, f"only in {options.second}"),
+        )
+        if files
+    ]
+    named = [
+        *(f"  {file} differs" for file in found.differing),
+        *(f"  {file} is only in {options.first}" for file in found.missing),
+        *(f"  {file} is only in {options.second}" for file in found.added),
+    ]
+    return [f"{found.kind:<8} {', '.join(counted)}", *named]
 
 
 def _predict_time(options: argparse.Namespace) -> int:

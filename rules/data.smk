@@ -12,6 +12,9 @@ rule fetch_dataset:
     conda:
         "../envs/data.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=growing(600),
     params:
         dataset=lambda wildcards: {
             key: value
@@ -39,6 +42,9 @@ rule generate_dataset:
     conda:
         "../envs/data.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000, 1),
+        runtime=growing(10, 0.02),
     params:
         generate=lambda wildcards: dataset_of(wildcards)["generate"],
         library=library("generate_dataset"),
@@ -64,6 +70,9 @@ rule parse_letor:
     conda:
         "../envs/data.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(500, 1.5),
+        runtime=growing(10, 0.02),
     params:
         dataset=lambda wildcards: entry_of_fold(dataset_of(wildcards), wildcards.fold),
         source=source_of,

@@ -40,6 +40,9 @@ checkpoint design_students:
     conda:
         "../envs/engines.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(15),
     params:
         features=lambda wildcards: dataset_of(wildcards).get("features"),
         design={

@@ -10,6 +10,9 @@ rule build_parser:
     conda:
         "../envs/native.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1500),
+        runtime=growing(15),
     params:
         options=["-DSCORERS=OFF"],
         library=library("build_native"),
@@ -31,6 +34,9 @@ rule build_teacher:
     conda:
         "../envs/native.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1500),
+        runtime=growing(15),
     params:
         options=["-DSCORERS=FORESTS"],
         library=library("build_native"),
@@ -52,6 +58,9 @@ rule build_native:
     conda:
         "../envs/native.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1500),
+        runtime=growing(15),
     params:
         options=[],
         library=library("build_native"),

@@ -12,6 +12,8 @@ rule time_kernels:
         "../envs/engines.yaml"
     threads: 1
     resources:
+        mem_mb=growing(3000),
+        runtime=growing(60),
         machine=100,
     params:
         kernels=config["kernels"],
@@ -38,6 +40,9 @@ rule fit_predictor:
     conda:
         "../envs/engines.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=growing(10),
     params:
         library=library("fit_predictor"),
     message:
@@ -60,6 +65,8 @@ rule calibrate:
         "../envs/engines.yaml"
     threads: 1
     resources:
+        mem_mb=growing(1500),
+        runtime=growing(60),
         machine=100,
     params:
         calibration=config["calibration"],
@@ -84,6 +91,9 @@ rule fit_native:
     conda:
         "../envs/engines.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(15),
     params:
         library=library("fit_native"),
     message:
@@ -111,6 +121,9 @@ rule validate_predictor:
     conda:
         "../envs/engines.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(15),
     params:
         library=library("validate_predictor"),
     message:

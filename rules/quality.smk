@@ -13,6 +13,9 @@ rule evaluate_teacher:
     conda:
         "../envs/data.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(500, 1),
+        runtime=growing(10, 0.01),
     params:
         no_relevant=config["quality"]["no_relevant"],
         permutations=config["quality"]["permutations"],
@@ -38,6 +41,9 @@ rule evaluate_student:
     conda:
         "../envs/data.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(500, 1),
+        runtime=growing(10, 0.01),
     params:
         no_relevant=config["quality"]["no_relevant"],
         permutations=config["quality"]["permutations"],
@@ -63,6 +69,9 @@ rule analyse_sensitivity:
     conda:
         "../envs/engines.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000, 0.5),
+        runtime=growing(20),
     params:
         batch=config["timing"]["headline_batch"],
         no_relevant=config["quality"]["no_relevant"],

@@ -61,6 +61,9 @@ rule make_tables:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000, 0.002 * len(QUALITY)),
+        runtime=growing(15, 1e-5 * len(QUALITY)),
     params:
         headline_batch=config["timing"]["headline_batch"],
         margin=config["quality"]["margin"],
@@ -93,6 +96,9 @@ rule plot_tradeoff:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         dataset="{dataset}",
         headline_batch=config["timing"]["headline_batch"],
@@ -121,6 +127,9 @@ rule plot_speedup:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         dataset="{dataset}",
         library=library("plot_speedup"),
@@ -148,6 +157,9 @@ rule plot_training:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         dataset="{dataset}",
         library=library("plot_training"),
@@ -175,6 +187,9 @@ rule plot_sensitivity:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         dataset="{dataset}",
         library=library("plot_sensitivity"),
@@ -202,6 +217,9 @@ rule plot_designed:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         dataset="{dataset}",
         library=library("plot_designed"),
@@ -229,6 +247,9 @@ rule plot_predictor:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         library=library("plot_predictor"),
     message:
@@ -262,6 +283,9 @@ rule render_report:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     params:
         library=library("render_report"),
     message:
@@ -284,6 +308,9 @@ rule check_results:
     conda:
         "../envs/report.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=growing(10),
     params:
         library=library("check_results"),
     message:

@@ -29,6 +29,9 @@ rule distil_student:
     conda:
         "../envs/torch.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1500, 2),
+        runtime=growing(10, 0.002, epochs_of("distil")),
     params:
         widths=widths_of,
         schedule=lambda wildcards: config["recipes"][wildcards.recipe]["distil"],
@@ -67,6 +70,9 @@ rule share_student:
     conda:
         "../envs/torch.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=growing(10),
     params:
         library=library("share_student"),
     message:
@@ -108,6 +114,9 @@ rule prune_student:
     conda:
         "../envs/torch.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1500, 2),
+        runtime=growing(10, 0.002, epochs_of("prune")),
     params:
         recipe=lambda wildcards: config["recipes"][wildcards.recipe]["prune"],
         no_relevant=config["quality"]["no_relevant"],

@@ -13,6 +13,9 @@ rule tune_teacher:
     conda:
         "../envs/lightgbm.yaml"
     threads: 2
+    resources:
+        mem_mb=growing(500, 2.5),
+        runtime=growing(10, 4e-5, trees_of),
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
         library=library("tune_teacher"),
@@ -39,6 +42,9 @@ rule train_teacher:
     conda:
         "../envs/lightgbm.yaml"
     threads: 2
+    resources:
+        mem_mb=growing(500, 2.5),
+        runtime=growing(10, 4e-5, trees_of),
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
         library=library("train_teacher"),
@@ -64,6 +70,9 @@ rule cut_teacher:
     conda:
         "../envs/lightgbm.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(500),
+        runtime=growing(10),
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
         library=library("cut_teacher"),
@@ -91,6 +100,9 @@ rule score_documents:
     conda:
         "../envs/lightgbm.yaml"
     threads: 2
+    resources:
+        mem_mb=growing(500, 2),
+        runtime=growing(10, 0.02),
     params:
         library=library("score_documents"),
     message:

@@ -12,6 +12,9 @@ rule check_parity_teacher:
     conda:
         "../envs/engines.yaml"
     threads: 1
+    resources:
+        mem_mb=growing(1500, 1),
+        runtime=growing(15, 0.02),
     params:
         engines=config["run"]["engines"],
         batches=config["timing"]["batches"],
@@ -57,6 +60,8 @@ rule time_teacher:
         "../envs/engines.yaml"
     threads: 1
     resources:
+        mem_mb=growing(3000, 0.5),
+        runtime=growing(30),
         machine=100,
     params:
         engines=config["run"]["engines"],

@@ -18,6 +18,7 @@ from distilrank.distil import (
 )
 from distilrank.logs import job
 from distilrank.scaling import fit_zscore
+from distilrank.scratch import nearby
 
 
 def distil_student(
@@ -63,9 +64,12 @@ def distil_student(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with (
+        job(snakemake.log[0]),
+        nearby({name: Path(snakemake.input[name][0]).parent for name in ("train", "vali")}) as data,
+    ):
         distil_student(
-            {name: Path(snakemake.input[name][0]).parent for name in ("train", "vali")},
+            data,
             {name: snakemake.input[name] for name in ("model", "targets", "midpoints")},
             snakemake.params.widths,
             Schedule(**snakemake.params.schedule),

@@ -18,6 +18,7 @@ from distilrank.distil import (
 )
 from distilrank.logs import job
 from distilrank.pruning import check_pruned, pruned_from, rising_masks
+from distilrank.scratch import nearby
 from distilrank.student import Student
 
 
@@ -78,13 +79,16 @@ def prune_student(
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with (
+        job(snakemake.log[0]),
+        nearby({name: Path(snakemake.input[name][0]).parent for name in ("train", "vali")}) as data,
+    ):
         recipe = dict(snakemake.params.recipe)
         layers, ramp = recipe.pop("layers"), recipe.pop("ramp", 1)
         precision = recipe.pop("precision", "fp32")
         prune_student(
             snakemake.input.dense,
-            {name: Path(snakemake.input[name][0]).parent for name in ("train", "vali")},
+            data,
             {name: snakemake.input[name] for name in ("model", "targets", "midpoints")},
             layers,
             int(snakemake.wildcards.sparsity) / 1000,
