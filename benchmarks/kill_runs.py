@@ -121,10 +121,10 @@ def kill_and_resume(
             _, orphans = psutil.wait_procs(dying, timeout=_ORPHANS_END_WITHIN)
             done += 1
             patience, known = (1, now) if (now := run.made()) - known else (2 * patience, known)
+            when = f"{time.monotonic() - began:.0f} s, after {wait:.1f} s"
             print(
-                f"kill {first + done}, {time.monotonic() - began:.0f} s, after {wait:.1f} s: {who}; "
-                f"running: {running}; files made: {len(known)}; this start had said: "
-                f"{_first_words(run.said)}",
+                f"kill {first + done}, {when}: {who}; running: {running}; files made: "
+                f"{len(known)}; this start had said: {_first_words(run.said)}",
                 flush=True,
             )
             wrong += [f"{each} outlived the {who}" for each in orphans]
