@@ -21,10 +21,12 @@ import pandas as pd
 import psutil
 from safetensors import safe_open
 
-from distilrank.compare import compare_results
-from distilrank.files import read_json
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from distilrank.compare import compare_results  # noqa: E402 - found through the path set above
+from distilrank.files import read_json  # noqa: E402
+
 # Longest that processes may outlive whoever started them.
 _ORPHANS_END_WITHIN = 10.0
 # What a run makes; the rest of results/ is downloads, and what runs say.
@@ -85,11 +87,12 @@ def kill_one(make: psutil.Popen, chance: random.Random) -> tuple[str, str, list[
     if who == "job" and jobs:
         victim = chance.choice(sorted(jobs, key=lambda process: process.pid))
         who, victims = f"job {jobs[victim]}", [victim]
-        dying = victims + _children(victim)
+        dying = [victim, *_children(victim)]
     elif who == "all" or not schedulers:
         who, victims, dying = "all", [make, *family], family
     else:
         who, victims, dying = "scheduler", schedulers[:1], family
+    dying = [process for process in dying if _writes_results(process)]
     for process in victims:
         try:
             process.kill()
@@ -167,6 +170,14 @@ _READERS = {
 def _is_scheduler(process: psutil.Process) -> bool:
     try:
         return any(Path(word).name == "snakemake" for word in process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def _writes_results(process: psutil.Process) -> bool:
+    """A job or an engine's process; a compiler, which works in a temporary folder, does not."""
+    try:
+        return rule_of(process) is not None or "distilrank.worker" in process.cmdline()
     except psutil.Error:
         return False
 
