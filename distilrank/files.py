@@ -72,10 +72,11 @@ def _remove_temporaries(path: Path) -> None:
 
 
 def _is_full(error: Exception) -> bool:
-    """Whether a disk or a quota had no space; libraries in Rust give the number in words."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return f"os error {errno.ENOSPC}" in str(error)
+    """Whether a disk or a quota had no space; NumPy and libraries in Rust say it in words."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    words = rf"os error {errno.ENOSPC}\b|\d+ requested and \d+ written"
+    return re.search(words, str(error)) is not None
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
