@@ -44,7 +44,8 @@ class Run:
         (folder / ".venv").symlink_to((ROOT / ".venv").resolve())
         if (ROOT / "results/raw").exists():
             shutil.copytree(ROOT / "results/raw", folder / "results/raw")
-        self._said = folder / "make.log"
+        # Beside it: a disk that is full must not swallow what is said of it.
+        self._said = Path(f"{folder}.log")
 
     def start(self) -> psutil.Popen:
         """Call ``make report``."""
