@@ -24,6 +24,8 @@ def fill_and_enlarge(options: argparse.Namespace) -> list[str]:
     try:
         arguments = f"--cores {options.cores} --configfile {options.config.resolve()}"
         run, failures = Run(disk, arguments), 0
+        if options.native:
+            run.take_native(options.calm)
         while True:
             subprocess.run(["mount", "-o", f"remount,size={size}m", disk], check=True)
             code = run.start().wait()
@@ -49,6 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calm", type=Path, required=True, help="a calm run's folder")
     parser.add_argument("--folder", type=Path, required=True, help="where to mount it")
+    parser.add_argument("--native", action="store_true", help="take the calm run's compiled code")
     parser.add_argument("--config", type=Path, default=Path("tests/workflow/small.yaml"))
     parser.add_argument("--start", type=int, default=20, help="MB")
     parser.add_argument("--step", type=int, default=2, help="MB")

@@ -47,6 +47,12 @@ class Run:
         # Beside it: a disk that is full must not swallow what is said of it.
         self._said = Path(f"{folder}.log")
 
+    def take_native(self, of: Path) -> None:
+        """Have another run's compiled code, as if built just now."""
+        shutil.copytree(
+            of / "results/native", self.folder / "results/native", copy_function=shutil.copyfile
+        )
+
     def start(self) -> psutil.Popen:
         """Call ``make report``."""
         # The set-up is done, and older than this clone's files.
@@ -211,6 +217,8 @@ def stress(options: argparse.Namespace, folder: Path) -> list[str]:
     while done < options.kills and not wrong:
         number += 1
         run = Run(folder / f"killed-{number}", arguments)
+        if options.native:
+            run.take_native(calm)
         count, wrong = kill_and_resume(run, options.kills - done, options.wait, chance, done)
         done += count
         wrong += unreadable(run.folder / "results")
@@ -232,6 +240,9 @@ def main() -> int:
     parser.add_argument("--wait", type=float, nargs=2, default=(2.0, 40.0), metavar="SECONDS")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--calm", type=Path, help="a checkout with an undisturbed run's results")
+    parser.add_argument(
+        "--native", action="store_true", help="compile in the undisturbed run alone"
+    )
     parser.add_argument("--folder", type=Path, help="where to run; else a temporary folder")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="kill-runs-"))
