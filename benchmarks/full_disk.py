@@ -4,6 +4,7 @@ Mounts a tmpfs, so that it must be run by root: see docs/interruptions.md.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from distilrank.compare import compare_results
 
 def fill_and_enlarge(options: argparse.Namespace) -> list[str]:
     """Call ``make report`` until it succeeds, with more space each time; what was wrong."""
-    disk, size = options.folder / "run", options.start
+    disk = options.folder / "run"
     disk.mkdir(parents=True)
     subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={options.most}m", "none", disk], check=True
@@ -26,6 +27,7 @@ def fill_and_enlarge(options: argparse.Namespace) -> list[str]:
         run, failures = Run(disk, arguments), 0
         if options.native:
             run.take_native(options.calm)
+        size = 1 + shutil.disk_usage(disk).used // 2**20
         while True:
             subprocess.run(["mount", "-o", f"remount,size={size}m", disk], check=True)
             code = run.start().wait()
@@ -53,8 +55,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, required=True, help="where to mount it")
     parser.add_argument("--native", action="store_true", help="take the calm run's compiled code")
     parser.add_argument("--config", type=Path, default=Path("tests/workflow/small.yaml"))
-    parser.add_argument("--start", type=int, default=20, help="MB")
-    parser.add_argument("--step", type=int, default=2, help="MB")
+    parser.add_argument("--step", type=int, default=1, help="MB")
     parser.add_argument("--most", type=int, default=500, help="MB")
     parser.add_argument("--cores", type=int, default=2)
     wrong = fill_and_enlarge(parser.parse_args())

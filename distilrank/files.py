@@ -31,10 +31,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     with explaining_full_disk(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_temporaries(path)
-        # The suffix is kept: matplotlib and numpy choose the format, or add a suffix, by it.
-        temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+        temporary = temporary_beside(path)
         try:
             yield temporary
             with temporary.open("rb") as written:
@@ -63,12 +60,21 @@ def explaining_full_disk(path: str | os.PathLike) -> Iterator[None]:
         raise
 
 
-def _remove_temporaries(path: Path) -> None:
-    """Remove what killed writers left: a file has one writer at a time."""
+def temporary_beside(path: Path) -> Path:
+    """A hidden path for what will become the file or folder ``path``, which has one writer a time.
+
+    What killed writers have left under such names is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     left = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.tmp{re.escape(path.suffix)}")
     for entry in os.scandir(path.parent):
         if left.fullmatch(entry.name):
-            Path(entry.path).unlink(missing_ok=True)
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                Path(entry.path).unlink(missing_ok=True)
+    # The suffix is kept: matplotlib and numpy choose the format, or add a suffix, by it.
+    return path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
 
 
 def _is_full(error: Exception) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import names
 
-from distilrank.files import read_json, replacing, write_array, write_json
+from distilrank.files import read_json, replacing, temporary_beside, write_array, write_json
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -62,6 +62,15 @@ def test_what_a_killed_writer_left_goes_and_nothing_else(tmp_path):
         temporary.write_text("whole")
     kept = [".m.1.tmp.txt", ".model.b.123.tmp.txt", ".model.old.tmp.txt", "model.txt"]
     assert names(tmp_path) == kept
+
+
+def test_what_a_killed_writer_of_a_folder_left_goes_too(tmp_path):
+    """A fold of the largest data sets has gigabytes."""
+    half = tmp_path / ".fold1.123.tmp" / "train"
+    half.mkdir(parents=True)
+    (half / "features.npy").touch()
+    assert not temporary_beside(tmp_path / "fold1").exists()
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize(
