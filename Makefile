@@ -10,7 +10,7 @@ RUN_LOCK := results/.lock
 # Snakemake's plug-in for SLURM is kept apart from .venv/: it is on the path only where it is used.
 SLURM := .slurm-plugin
 
-.PHONY: report test test-slurm lint lock clean help
+.PHONY: report test test-slurm test-kills lint lock clean help
 
 report: $(INSTALLED)
 ifdef PROFILE
@@ -19,16 +19,15 @@ report: export PYTHONPATH := $(CURDIR)/$(SLURM)
 report: private override ARGS += --workflow-profile $(PROFILE)
 endif
 report:
-	@mkdir -p results
-	@flock --nonblock --conflict-exit-code 75 $(RUN_LOCK) sh -c ' \
-	  if [ -n "$$(ls -A .snakemake/locks 2>/dev/null)" ]; then \
-	    echo "An earlier run was cut off; going on where it stopped."; \
-	    $(BIN)/snakemake --unlock >/dev/null 2>&1; \
-	  fi; \
-	  exec $(BIN)/snakemake $(TARGET) $(ARGS)' || { \
-	  code=$$?; \
-	  if [ $$code -eq 75 ]; then echo "Another run is going on in this folder; wait for it to end." >&2; fi; \
-	  exit $$code; }
+	@mkdir -p results && [ -w results ] || \
+	  { echo "Results go to $(CURDIR)/results, which cannot be written to." >&2; exit 1; }
+	@if [ -n "$$(ls -A .snakemake/locks 2>/dev/null)" ]; then \
+	  flock --nonblock $(RUN_LOCK) true || \
+	    { echo "Another run is going on in this folder; wait for it to end." >&2; exit 75; }; \
+	  echo "An earlier run was cut off; going on where it stopped."; \
+	  $(BIN)/snakemake --unlock >/dev/null 2>&1; \
+	fi
+	@$(BIN)/snakemake $(TARGET) $(ARGS)
 	@echo "The report: $(CURDIR)/results/report/index.html"
 
 test: $(INSTALLED) lint
@@ -41,6 +40,9 @@ test-slurm: $(INSTALLED)
 	@$(MAKE) --no-print-directory $(SLURM)/.installed
 	@mkdir -p results
 	PROFILE=$(PROFILE) PLUGIN=$(CURDIR)/$(SLURM) $(BIN)/python -m pytest tests/slurm --basetemp=results/test-slurm $(ARGS)
+# 50 kills at random moments; hours long: docs/interruptions.md.
+test-kills: $(INSTALLED)
+	$(BIN)/python benchmarks/kill_runs.py $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -51,6 +53,8 @@ lint: $(INSTALLED)
 $(INSTALLED): requirements/locked.txt requirements/torch.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; this is $$($(PYTHON) --version). Set PYTHON=..." >&2; exit 1; }
+	@[ ! -L .venv ] || \
+	  { echo ".venv is a link to an older set-up; bring that up to date, or remove the link." >&2; exit 1; }
 	@echo "Setting up .venv (about two minutes, 3 GB) ..."
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/locked.txt
@@ -74,3 +78,4 @@ help:
 	@echo "make report   set up, run the workflow, print where the report is"
 	@echo "make test     set up, linters and tests"
 	@echo "make report PROFILE=profiles/slurm   the same on a SLURM cluster; make test-slurm tests it"
+	@echo "make test-kills  kill runs at random moments; see docs/interruptions.md"

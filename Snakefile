@@ -104,6 +104,13 @@ rule design:
         "Architectures for each budget are listed, and those to be trained are timed"
 
 
+onstart:
+    try:
+        claim("results")
+    except (ValueError, OSError) as error:
+        raise WorkflowError(str(error)) from None
+
+
 onerror:
     print(
         "A job failed. Its log, named above as 'log:', holds the traceback. Where there is none, "

@@ -14,7 +14,7 @@ import urllib3
 from tqdm import tqdm
 from unearth import PackageFinder
 
-from distilrank.files import read_json, write_json
+from distilrank.files import explaining_full_disk, read_json, write_json
 
 # Seconds to wait before a source that broke off is asked to go on: so often in a row without
 # much new.
@@ -240,6 +240,7 @@ def _save(
         partial.start(source, response.headers)
     name = partial.file.name.removeprefix(".").removesuffix(".part")
     with (
+        explaining_full_disk(partial.file),
         partial.file.open("ab") as file,
         tqdm(desc=name, total=total, initial=have, unit="B", unit_scale=True, leave=False,
              disable=None, dynamic_ncols=True) as bar,

@@ -4,8 +4,11 @@ Everything the project stores is JSON, CSV, ``.npy`` without objects, or safeten
 are safe to open when they come from a stranger.
 """
 
+import errno
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,19 +23,66 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` if the block succeeds.
 
     The file is flushed to disk before the rename, so that a crash leaves the old file or the
-    new one. If the block raises, the temporary file is removed and ``path`` is untouched.
+    new one. If the block raises, the temporary file is removed and ``path`` is untouched. What a
+    writer of ``path`` that was killed has left is removed first.
+
+    Raises:
+        OSError: if the disk is full: which file, and how much space is left.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix is kept: matplotlib and numpy choose the format, or add a suffix, by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    with explaining_full_disk(path):
+        temporary = temporary_beside(path)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def explaining_full_disk(path: str | os.PathLike) -> Iterator[None]:
+    """Say which file there was no space for, and how much is free, in place of the system's words.
+
+    Raises:
+        OSError: if the block raises one for want of space.
+    """
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except Exception as error:
+        if _is_full(error):
+            free = shutil.disk_usage(Path(path).parent).free / 1e6
+            raise OSError(
+                f"no space left to write {path}: {free:.1f} MB are free there. Free some, or "
+                "enlarge the disk or the quota, and run again: what is done is kept"
+            ) from error
+        raise
+
+
+def temporary_beside(path: Path) -> Path:
+    """A hidden path for what will become the file or folder ``path``, which has one writer a time.
+
+    What killed writers have left under such names is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    left = re.compile(rf"\.{re.escape(path.stem)}\.\d+\.tmp{re.escape(path.suffix)}")
+    for entry in os.scandir(path.parent):
+        if left.fullmatch(entry.name):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                Path(entry.path).unlink(missing_ok=True)
+    # The suffix is kept: matplotlib and numpy choose the format, or add a suffix, by it.
+    return path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether a disk or a quota had no space; NumPy and libraries in Rust say it in words."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    words = rf"os error {errno.ENOSPC}\b|\d+ requested and \d+ written"
+    return re.search(words, str(error)) is not None
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

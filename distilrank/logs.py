@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 Item = TypeVar("Item")
 _PR_SET_PDEATHSIG = 1
+# The variable that tells jobs the scheduler's process id.
+SCHEDULER = "DISTILRANK_SCHEDULER"
 
 
 @contextmanager
@@ -51,6 +53,15 @@ def progress(items: Iterable[Item], what: str, total: int | None = None) -> Iter
 
 
 def end_with_parent() -> None:
-    """Have Linux end this process when its parent dies, so that no orphan writes results."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    """Have Linux end this process when its parent dies, so that no orphan writes results.
+
+    A job whose scheduler, process `SCHEDULER` of the environment, has died before Linux could be
+    asked ends here.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    try:
+        os.kill(int(os.environ.get(SCHEDULER, os.getpid())), 0)
+    except ProcessLookupError:
+        sys.exit("the scheduler that started this job is gone; so the job ends")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ _LIBRARIES = (
     "numpy", "scipy", "torch", "onnxruntime", "openvino", "mkl", "onednn-cpu-gomp",
     "lightgbm", "ydf", "lleaves", "llvmlite", "tl2cgen", "treelite",
 )  # fmt: skip
+# The rules whose outputs are times of the machine they ran on.
+MEASURING = ("time_teacher", "time_student", "time_kernels", "calibrate")
 # What identifies the hardware; the rest (kernel, governor, versions) may change on one machine.
 _STABLE = ("cpu", "family", "model", "stepping", "flags", "cores", "caches", "memory_gb", "virtual")
 
@@ -51,6 +54,35 @@ def machine_line() -> str:
     """This host in a line, for the tables that benchmarks print."""
     host = fingerprint()
     return f"machine {host['id']}: {host['cpu']}, {host['cores']} cores, Python {host['python']}"
+
+
+def check_one(measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The one machine that everything was measured on.
+
+    Args:
+        measured: the machine's fingerprint by the file that was measured there.
+
+    Raises:
+        ValueError: if there are several; names the files to measure again, and how.
+    """
+    files: dict[str, list[str]] = {}
+    for path, machine in measured.items():
+        files.setdefault(str(machine["id"]), []).append(str(path))
+    kept = max(files, key=lambda machine: len(files[machine]))
+    fingerprints = {str(machine["id"]): dict(machine) for machine in measured.values()}
+    if len(files) == 1:
+        return fingerprints[kept]
+    counts = ", ".join(
+        f"{len(paths)} of {name} ({fingerprints[name].get('cpu', 'unknown processor')})"
+        for name, paths in sorted(files.items())
+    )
+    others = [path for name, paths in files.items() if name != kept for path in paths]
+    raise ValueError(
+        f"times of {len(files)} machines cannot stand in one report; the files are {counts}. "
+        f"Measure the fewer ones again on {kept}, with 'make report ARGS=\"--forcerun "
+        f"{' '.join(others)}\"', or everything on another one, with 'make report "
+        f'ARGS="--forcerun {" ".join(MEASURING)}"\''
+    )
 
 
 def hardware_id(described: dict[str, Any]) -> str:

@@ -130,19 +130,6 @@ class NativeTimes:
                 "results/predictor/native.json'"
             )
 
-    def check_machine(self, machine: Mapping[str, Any]) -> None:
-        """Refuse another machine (`machine.fingerprint`).
-
-        Raises:
-            ValueError: if it is another one than was calibrated.
-        """
-        if machine["id"] != self.machine["id"]:
-            raise ValueError(
-                f"the calibration is of machine {self.machine['id']} ({self.machine.get('cpu')}) "
-                f"and this is {machine['id']} ({machine.get('cpu')}): delete results/calibration "
-                "and run 'snakemake results/predictor/native.json' here"
-            )
-
     def runs_sparse(self, student: Student, precision: str) -> bool:
         """Whether the scorer stores the student's first layer sparse."""
         geometry = self._model.geometries[precision]

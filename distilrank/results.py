@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from distilrank.files import read_json
+from distilrank.machine import check_one
 
 Paths = Iterable[str | os.PathLike]
 
@@ -242,25 +243,12 @@ def read_timing(paths: Paths) -> dict[Key, Timing]:
     """
     jobs = [Timing(Path(path), read_json(path)) for path in sorted(map(str, paths))]
     jobs.sort(key=lambda job: _fold_and_seed(job.content))
-    _refuse_other_machines(jobs)
+    if jobs:
+        check_one({str(job.path): job.machine for job in jobs})
     chosen: dict[Key, Timing] = {}
     for job in jobs:
         chosen.setdefault(job.key, job)
     return dict(sorted(chosen.items()))
-
-
-def _refuse_other_machines(jobs: list[Timing]) -> None:
-    by_machine: dict[str, list[str]] = {}
-    for job in jobs:
-        by_machine.setdefault(str(job.machine["id"]), []).append(str(job.path))
-    if len(by_machine) > 1:
-        kept = max(by_machine, key=lambda machine: len(by_machine[machine]))
-        others = [path for machine in by_machine if machine != kept for path in by_machine[machine]]
-        raise ValueError(
-            f"the timings come from {len(by_machine)} machines ({', '.join(sorted(by_machine))}) "
-            f"and cannot stand in one table; delete these and run again on {kept}: "
-            + ", ".join(others)
-        )
 
 
 def named_by_path(path: str | os.PathLike, root: str, names: tuple[str, ...]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import lightgbm
 import numpy as np
 
-from distilrank.files import replacing
+from distilrank.files import write_text
 from distilrank.letor import Dataset
 from distilrank.readers import read_forest
 
@@ -150,8 +150,8 @@ def cut_forest(model: str | os.PathLike, trees: int) -> lightgbm.Booster:
 
 def save_forest(booster: lightgbm.Booster, model: str | os.PathLike) -> dict[str, int]:
     """Write ``model`` (LightGBM text) and return ``trees`` and ``max_leaves`` as read from it."""
-    with replacing(model) as temporary:
-        booster.save_model(temporary)
+    # LightGBM's own writer says nothing of a full disk.
+    write_text(model, booster.model_to_string())
     forest = read_forest(model)
     return {"trees": len(forest.trees), "max_leaves": forest.max_leaves}
 

@@ -1,5 +1,6 @@
 """Paths, and look-ups in the config's catalogue; nothing else."""
 
+import os
 import re
 from itertools import product
 from pathlib import Path
@@ -16,7 +17,9 @@ from distilrank.dependencies import library_digest, native_files
 from distilrank.files import read_json
 from distilrank.folds import entry_of_fold
 from distilrank.folds import folds_of as folds_in
+from distilrank.layout import claim
 from distilrank.letor import SPLIT_FILES, SPLITS
+from distilrank.logs import SCHEDULER
 from distilrank.machine import fingerprint
 from distilrank.naming import budget_name
 from distilrank.recipes import distilled_as, expand_grids
@@ -29,6 +32,9 @@ try:
     config.update(expand_grids(config))
 except ValueError as error:
     raise WorkflowError(str(error)) from None
+
+# Jobs end with whoever started them.
+os.environ[SCHEDULER] = str(os.getpid())
 
 FOLD = "{dataset}/fold{fold}"
 TEACHER = "{dataset}/fold{fold}/{teacher}"

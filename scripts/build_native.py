@@ -21,7 +21,8 @@ def build_native(sources: str | Path, output: str | Path, *options: str) -> None
         options: more of CMake's, such as ``-DSANITIZE=ON``.
 
     Raises:
-        ValueError: if CMake or a compiler is missing, or the build fails: what was said last.
+        ValueError: if CMake or a compiler is missing: what to install; or the build fails: what
+            was said last.
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     cmake = shutil.which("cmake", path=path)
@@ -44,12 +45,19 @@ def build_native(sources: str | Path, output: str | Path, *options: str) -> None
             )
             logging.info("%s", done.stdout)
             if done.returncode:
-                raise ValueError(
-                    "the native library could not be built; it needs a C++ compiler (Debian: g++). "
-                    f"CMake said: {done.stdout.strip()[-500:]}"
-                )
+                raise ValueError(_failure(done.stdout))
         with replacing(output) as temporary:
             shutil.copyfile(Path(folder, "libdistilrank.so"), temporary)
+
+
+def _failure(said: str) -> str:
+    """What to do about a build that failed."""
+    if "CMAKE_CXX_COMPILER" in said:
+        return (
+            "no C++ compiler was found: install one (Debian: 'apt-get install g++'; conda: "
+            "'cxx-compiler'), or name it in the variable CXX, and run again"
+        )
+    return f"the native library could not be built. CMake said: {said.strip()[-500:]}"
 
 
 if __name__ == "__main__":

@@ -86,8 +86,9 @@ def _check_machine(found: Mapping[str, Any], wanted: str, path: StrPath) -> None
     if found.get("id") != wanted:
         raise ValueError(
             f"{path} was calibrated on machine {found.get('id')} ({found.get('cpu', 'unknown')}) "
-            f"and the designs are for {wanted}: delete results/calibration and run again, or "
-            f"set design.machine to '{found.get('id')}' if times are measured there"
+            f"and the designs are for {wanted}: calibrate there, with 'make report "
+            f"ARGS=\"--forcerun calibrate\"', or set design.machine to '{found.get('id')}' if "
+            "times are measured there"
         )
 
 

@@ -1,13 +1,12 @@
 """Read one fold of a data set into train, vali and test."""
 
 import logging
-import os
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
-from distilrank.files import read_json, write_json
+from distilrank.files import read_json, temporary_beside, write_json
 from distilrank.folds import folds_of, is_dealt, source_fold
 from distilrank.letor import SPLIT_FILES, SPLITS
 from distilrank.logs import job
@@ -45,7 +44,7 @@ def parse_fold(
         ValueError: names the file and line of anything that is not as expected.
     """
     output = Path(output)
-    unchecked = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    unchecked = temporary_beside(output)
     names = _feature_names(dataset, names)
     reader = Source(source, dataset, source_fold(dataset, fold), names, library)
     told = {"dataset": name, "fold": fold, "title": dataset["title"]}

@@ -9,6 +9,7 @@ from distilrank.calibration import read_samples as read_calibration
 from distilrank.files import read_json, write_json
 from distilrank.identity import model_identity
 from distilrank.logs import job
+from distilrank.machine import check_one
 from distilrank.native import library_version
 from distilrank.native_errors import forest_lines, layer_lines, network_lines
 from distilrank.planned import NativeTimes
@@ -21,6 +22,8 @@ from distilrank.predictor import (
     relative_errors,
 )
 from distilrank.student import Student
+
+_SWEEPS = ("dense", "sparse")
 
 
 def validate_predictor(
@@ -36,7 +39,7 @@ def validate_predictor(
 
     Args:
         dense_path, sparse_path: the fitted predictors.
-        kernel_paths: the sweep's CSV files; only held-out layers are looked at.
+        kernel_paths: the sweep's CSV files, dense and sparse; only held-out layers are looked at.
         timing_paths: timing files; those of forests and of networks without a student file are
             passed over.
         student_paths: the students' safetensors files.
@@ -50,13 +53,17 @@ def validate_predictor(
     contents = {"dense": read_json(dense_path), "sparse": read_json(sparse_path)}
     predictors = {kind: Predictor.from_json(content) for kind, content in contents.items()}
     timings = {str(path): read_json(path) for path in timing_paths}
-    fitted = {str(dense_path): contents["dense"], str(sparse_path): contents["sparse"]}
+    sweeps = list(map(str, kernel_paths))
+    measured = {path: content["machine"] for path, content in timings.items()}
+    measured |= {
+        path: contents[kind]["machine"] for kind, path in zip(_SWEEPS, sweeps, strict=True)
+    }
     times = NativeTimes.read(native[0]) if native else None
     if native and times:
-        fitted[str(native[0])] = {"machine": times.machine}
+        measured[str(native[1])] = times.machine
         times.check_library(library_version())
-    machine = _one_machine(fitted, timings)
-    samples = [sample for path in kernel_paths for sample in read_samples(path)]
+    machine = check_one(measured)
+    samples = [sample for path in sweeps for sample in read_samples(path)]
     layers = [
         _layer(sample, predictors[sample.kind]) for sample in samples if sample.part == "validate"
     ]
@@ -99,22 +106,6 @@ def _native(
         "costs": {f"native-{name}": costs for name, costs in times.model.as_json()["costs"].items()}
         | {"native-forest": {"call": times.forests.as_json()["costs"]}},
     }
-
-
-def _one_machine(
-    predictors: dict[str, dict[str, Any]], timings: dict[str, dict[str, Any]]
-) -> dict[str, Any]:
-    """The fingerprint that every file carries; prediction says nothing about another machine."""
-    machine = next(iter(predictors.values()))["machine"]
-    for path, content in (predictors | timings).items():
-        if content["machine"]["id"] != machine["id"]:
-            raise ValueError(
-                f"{path} was measured on machine {content['machine']['id']} and "
-                f"{next(iter(predictors))} on {machine['id']}: delete results/kernels, "
-                "results/calibration or the timing file and run again, so that both come from one "
-                "machine"
-            )
-    return machine
 
 
 def _layer(sample: Sample, predictor: Predictor) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from distilrank.files import read_json, write_json
 from distilrank.matched import about
 from scripts.make_tables import make_tables
 from tests.results_builder import Results
@@ -257,6 +258,19 @@ def test_the_rival_is_hand_made_and_keeps_to_the_budget_on_the_same_engine(desig
 def test_a_broken_promise_is_an_alert(designed):
     (alert,) = [alert for alert in designed[1]["alerts"] if "designs took longer" in alert]
     assert alert.startswith("1 of 2 designs") and "design-400ns-1" in alert and "0.4 us" in alert
+
+
+def test_a_timing_file_of_another_machine_is_refused_and_named(tmp_path):
+    results = Results(tmp_path / "results", queries=12)
+    path = results.paths("timing")[1]
+    content = read_json(path)
+    other = content["machine"] | {"id": "0badcafe", "cpu": "Other"}
+    write_json(path, content | {"machine": other})
+    with pytest.raises(ValueError) as raised:
+        made(tmp_path, results)
+    assert "1 of 0badcafe (Other)" in str(raised.value)
+    assert f"again on 00000000, with 'make report ARGS=\"--forcerun {path}\"'" in str(raised.value)
+    assert not (tmp_path / "report").exists()
 
 
 def test_designs_for_another_machine_are_refused(tmp_path):

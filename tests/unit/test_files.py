@@ -1,6 +1,8 @@
 """distilrank.files: nothing half-written, nothing that is not plain data."""
 
+import errno
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import names
 
-from distilrank.files import read_json, replacing, write_array, write_json
+from distilrank.files import read_json, replacing, temporary_beside, write_array, write_json
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -46,6 +48,50 @@ def test_a_block_that_writes_nothing_fails(tmp_path):
     with pytest.raises(FileNotFoundError), replacing(path):
         pass
     assert path.read_text() == "old"
+
+
+def test_what_a_killed_writer_left_goes_and_nothing_else(tmp_path):
+    for name in (
+        ".model.123.tmp.txt",
+        ".model.old.tmp.txt",
+        ".model.b.123.tmp.txt",
+        ".m.1.tmp.txt",
+    ):
+        (tmp_path / name).write_text("half")
+    with replacing(tmp_path / "model.txt") as temporary:
+        temporary.write_text("whole")
+    kept = [".m.1.tmp.txt", ".model.b.123.tmp.txt", ".model.old.tmp.txt", "model.txt"]
+    assert names(tmp_path) == kept
+
+
+def test_what_a_killed_writer_of_a_folder_left_goes_too(tmp_path):
+    """A fold of the largest data sets has gigabytes."""
+    half = tmp_path / ".fold1.123.tmp" / "train"
+    half.mkdir(parents=True)
+    (half / "features.npy").touch()
+    assert not temporary_beside(tmp_path / "fold1").exists()
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EDQUOT, "Disk quota exceeded"),
+     RuntimeError("I/O error: No space left on device (os error 28)")],
+)  # fmt: skip
+def test_a_full_disk_is_a_sentence_with_the_file_and_the_space(tmp_path, error):
+    path = tmp_path / "deep" / "model.txt"
+    with pytest.raises(OSError) as raised, replacing(path):
+        raise error
+    assert re.fullmatch(
+        rf"no space left to write {path}: \d+\.\d MB are free there\. Free some, or "
+        "enlarge the disk or the quota, and run again: what is done is kept",
+        str(raised.value),
+    )
+
+
+def test_another_error_of_the_system_is_left_as_it_is(tmp_path):
+    with pytest.raises(IsADirectoryError), replacing(tmp_path / "model.txt"):
+        (tmp_path).read_text()
 
 
 @given(value=st.dictionaries(st.text("abc"), PLAIN))

@@ -85,6 +85,22 @@ def test_a_job_ends_when_its_parent_is_killed(tmp_path):
     assert rest == b""
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_a_job_whose_scheduler_died_while_it_started_does_nothing(tmp_path):
+    """Python's imports take seconds, in which nobody tells the job of its scheduler's death."""
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    program = (
+        f"from distilrank.logs import job\nwith job({str(tmp_path / 'job.log')!r}): print('on')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT,
+        env=os.environ | {logs.SCHEDULER: str(gone.pid)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "the scheduler that started this job is gone; so the job ends\n"
+
+
 def test_a_full_disk_does_not_hide_the_jobs_own_error(capsys):
     """/dev/full takes no byte, as a full disk does."""
     with pytest.raises(SystemExit) as ended, logs.job("/dev/full"):

@@ -292,10 +292,7 @@ def test_what_cannot_be_estimated_is_said(times, wrong, sentence):
         times.estimate(**(right | wrong))
 
 
-def test_another_machine_or_library_is_named(times):
-    times.check_machine({"id": "here"})
-    with pytest.raises(ValueError, match=r"of machine here \(some\) and this is there.*delete"):
-        times.check_machine({"id": "there", "cpu": "other"})
+def test_another_library_is_named(times):
     times.check_library({"abi": 4, "sha256": "ab"})
     with pytest.raises(ValueError, match=r"version 4 \(ab\) and is now 5 \(cd\): delete"):
         times.check_library({"abi": 5, "sha256": "cd"})

@@ -10,6 +10,8 @@ import yaml
 from calibrated import write_calibration
 from test_workflow import snakemake, written
 
+from distilrank.files import write_text
+from distilrank.layout import LAYOUT
 from distilrank.machine import fingerprint
 
 LISTS = f"results/design/{fingerprint()['id']}/mslr-sample"
@@ -46,6 +48,7 @@ def calibrated(tmp_path: Path) -> Path:
 def calibrate(folder: Path, machine: str | None = None) -> Path:
     """A calibration, and empty files of all that it was made from, which plans look at too."""
     results = folder / "results"
+    write_text(results / ".layout", f"{LAYOUT}\n")
     files = [
         results / "native/libdistilrank.so",
         *(results / f"calibration/native.{suffix}" for suffix in ("csv", "json")),
