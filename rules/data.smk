@@ -2,7 +2,6 @@
 # output, so that Snakemake never deletes it: neither a person's own nor 4 GB from a link that rots.
 rule fetch_dataset:
     input:
-        own=own_archive_of,
         library=library("fetch_dataset"),
     output:
         "results/archives/{dataset}/{archive}",
@@ -10,6 +9,9 @@ rule fetch_dataset:
         "results/logs/fetch_dataset/{dataset}/{archive}.log",
     benchmark:
         "results/benchmarks/fetch_dataset/{dataset}/{archive}.tsv"
+    cache: CACHED
+    wildcard_constraints:
+        dataset=one_of(name for name in config["datasets"] if name not in OWN_ARCHIVES),
     conda:
         "../envs/data.yaml"
     threads: 1
@@ -19,11 +21,24 @@ rule fetch_dataset:
             for key, value in dataset_of(wildcards).items()
             if key in ("title", "package", "archive", "page", "terms")
         },
-        raw="results/raw/{dataset}/{archive}",
     message:
         "Fetching and checking {wildcards.archive} of {wildcards.dataset}"
     script:
         "../scripts/fetch_dataset.py"
+
+
+# Apart from the former, since a person's own file is not moved into a cache.
+use rule fetch_dataset as check_archive with:
+    input:
+        own=own_archive_of,
+        library=library("fetch_dataset"),
+    benchmark:
+        "results/benchmarks/fetch_dataset/{dataset}/{archive}.tsv"
+    cache: False
+    wildcard_constraints:
+        dataset=one_of(OWN_ARCHIVES),
+    message:
+        "Checking {wildcards.archive} of {wildcards.dataset}"
 
 
 rule generate_dataset:
@@ -37,6 +52,7 @@ rule generate_dataset:
         "results/logs/generate_dataset/{dataset}.log",
     benchmark:
         "results/benchmarks/generate_dataset/{dataset}.tsv"
+    cache: CACHED
     conda:
         "../envs/data.yaml"
     threads: 1
@@ -55,20 +71,32 @@ rule parse_letor:
         native=PARSER,
         library=library("parse_letor"),
     output:
-        train=split("train"),
-        vali=split("vali"),
-        test=split("test"),
+        # Each with a name, which the cache tells them apart by.
+        **{
+            f"{name}_{Path(file).stem}": path
+            for name in SPLITS
+            for file, path in zip(SPLIT_FILES, split(name))
+        },
     log:
         f"results/logs/parse_letor/{FOLD}.log",
     benchmark:
         f"results/benchmarks/parse_letor/{FOLD}.tsv"
+    cache: CACHED
     conda:
         "../envs/data.yaml"
     threads: 1
     params:
         dataset=dataset_of,
-        source=source_of,
+        # A cache knows a job by its parameters and inputs: wildcards are no part of that.
+        name="{dataset}",
+        fold="{fold}",
     message:
         "Parsing fold {wildcards.fold} of {wildcards.dataset} into train, vali and test"
     script:
         "../scripts/parse_letor.py"
+
+
+if CACHED:
+    # Snakemake refuses to cache what is benchmarked, and has no way to say "unless cached".
+    for each in (rules.fetch_dataset, rules.generate_dataset, rules.parse_letor):
+        each.rule._benchmark = None

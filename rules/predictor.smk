@@ -101,6 +101,7 @@ rule validate_predictor:
         context="results/calibration/native.json",
         timing=TIMING,
         students=students_where(is_timed),
+        scorer=NATIVE,
         library=library("validate_predictor"),
     output:
         "results/predictor/validation.json",

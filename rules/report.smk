@@ -41,7 +41,7 @@ rule make_tables:
         history=with_designs("history", HISTORY),
         sensitivity=SENSITIVITY,
         designs=with_designs("designs", []),
-        published=f"{workflow.basedir}/config/published.yaml",
+        published=f"{ROOT}/config/published.yaml",
         library=library("make_tables"),
     output:
         tables=[
@@ -238,7 +238,7 @@ rule plot_predictor:
 
 rule render_report:
     input:
-        template=f"{workflow.basedir}/report/index.html.j2",
+        template=f"{ROOT}/report/index.html.j2",
         tables=expand("results/report/tables/{table}.csv", table=TABLES),
         figures=expand(
             "results/report/figures/{figure}-{dataset}.svg",
