@@ -21,6 +21,7 @@ include: "rules/quality.smk"
 include: "rules/timing.smk"
 include: "rules/predictor.smk"
 include: "rules/design.smk"
+include: "rules/accounts.smk"
 include: "rules/report.smk"
 
 

@@ -19,6 +19,8 @@ TABLES = [
     "sensitivity",
     "allocation",
     "published",
+    "accounts",
+    "longest",
 ]
 # Promised against delivered: of designs that are trained.
 if config["design"]["train"]:
@@ -69,6 +71,7 @@ rule make_tables:
         min_share=config["checks"].get("ndcg_min_share"),
         titles={name: dataset["title"] for name, dataset in config["datasets"].items()},
         recipes={name: config["recipes"][name] for name in config["run"]["recipes"]},
+        earlier_jobs=EARLIER_JOBS,
     message:
         "Gathering what was measured into tables"
     script:
