@@ -42,7 +42,11 @@ EARLIER_JOBS = list(
     dict.fromkeys(
         [
             *("build_parser", "build_teacher", "build_native", "calibrate", "fit_native"),
-            *(f"{rule}/{kind}" for rule in ("time_kernels", "fit_predictor") for kind in ("dense", "sparse")),
+            *(
+                f"{rule}/{kind}"
+                for rule in ("time_kernels", "fit_predictor")
+                for kind in ("dense", "sparse")
+            ),
             "validate_predictor",
             *(job for dataset in config["run"]["datasets"] for job in jobs_of_data(dataset)),
             *(job for forest in FORESTS for job in jobs_of_forest(forest)),

@@ -9,9 +9,9 @@ rule fetch_dataset:
         "results/logs/fetch_dataset/{dataset}/{archive}.log",
     benchmark:
         "results/benchmarks/fetch_dataset/{dataset}/{archive}.tsv"
-    cache: CACHED
     wildcard_constraints:
         dataset=one_of(name for name in config["datasets"] if name not in OWN_ARCHIVES),
+    cache: CACHED
     conda:
         "../envs/data.yaml"
     threads: 1
@@ -34,9 +34,9 @@ use rule fetch_dataset as check_archive with:
         library=library("fetch_dataset"),
     benchmark:
         "results/benchmarks/fetch_dataset/{dataset}/{archive}.tsv"
-    cache: False
     wildcard_constraints:
         dataset=one_of(OWN_ARCHIVES),
+    cache: False
     message:
         "Checking {wildcards.archive} of {wildcards.dataset}"
 

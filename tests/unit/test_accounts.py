@@ -46,7 +46,11 @@ def test_of_the_two_rules_that_make_a_dense_network_the_later_counts(tmp_path):
 
 def test_rules_add_up_and_what_is_not_selected_does_not_count(tmp_path):
     benchmarks = tmp_path / "benchmarks"
-    for sparsity, seconds, peak in ((950, "30.0", "400.0"), (980, "12.5", "500.0"), (990, "7", "9")):
+    for sparsity, seconds, peak in (
+        (950, "30.0", "400.0"),
+        (980, "12.5", "500.0"),
+        (990, "7", "9"),
+    ):
         write_benchmark(benchmarks / f"prune_student/{RUN}/sp{sparsity}.tsv", seconds, "10.0", peak)
     write_benchmark(benchmarks / "calibrate.tsv", "100.0", "99.0", "300.0")
     made = [tmp_path / f"students/{RUN}/sp{sparsity}.csv" for sparsity in (950, 980)]
