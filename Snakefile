@@ -1,9 +1,15 @@
+from pathlib import Path
+
+import distilrank
 from snakemake.utils import min_version
 
 min_version("9.0")
 
+# Not `workflow.basedir`: under `module:` that is the other workflow's folder.
+ROOT = Path(distilrank.__file__).parents[1]
 
-configfile: f"{workflow.basedir}/config/config.yaml"
+
+configfile: ROOT / "config/config.yaml"
 
 
 include: "rules/common.smk"
@@ -15,6 +21,7 @@ include: "rules/quality.smk"
 include: "rules/timing.smk"
 include: "rules/predictor.smk"
 include: "rules/design.smk"
+include: "rules/accounts.smk"
 include: "rules/report.smk"
 
 
@@ -37,7 +44,7 @@ localrules:
 
 
 rule report:
-    default_target: True
+    default_target: not AS_MODULE
     input:
         REPORT,
         CHECKED,

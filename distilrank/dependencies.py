@@ -41,7 +41,7 @@ def library_digest(script: Path) -> str:
 
 
 def native_files(*parts: str) -> list[str]:
-    """The sources of the native library, ``CMakeLists.txt`` first; only names that begin with ``parts``."""
+    """The native sources, ``CMakeLists.txt`` first; only names that begin with ``parts``."""
     folder = _PACKAGE / "native"
     found = [path for pattern in ("*.h", "*.hpp", "*.cpp") for path in folder.glob(pattern)]
     shared = [folder / "CMakeLists.txt", folder / "distilrank.h"]

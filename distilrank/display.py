@@ -338,6 +338,22 @@ TABLES: dict[str, tuple[Column, ...]] = {
         decimal("spread_error", "Score error", places=3),
         decimal("spread_ndcg@10", "nDCG@10 on vali"),
     ),
+    "accounts": (
+        text("rule", "Jobs of"),
+        count("jobs", "Jobs"),
+        Column("Without a record", "jobs", lambda row: whole(row["without_record"] or None)),
+        number("seconds", "Time, all jobs", "s"),
+        number("cpu_seconds", "Processor time", "s"),
+        number("longest_seconds", "Longest job", "s"),
+        number("peak_mb", "Peak memory", "MiB"),
+    ),
+    "longest": (
+        text("rule", "Job of"),
+        text("job", "Job"),
+        number("seconds", "Time", "s"),
+        number("cpu_seconds", "Processor time", "s"),
+        number("peak_mb", "Peak memory", "MiB"),
+    ),
     "published": (
         text("what", "Published"),
         Column("Figure", "", lambda row: FIGURES.get(row["metric"], row["metric"]), numeric=False),

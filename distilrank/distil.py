@@ -228,6 +228,8 @@ def train(
     Raises:
         ValueError: where the loss stops being a number: names the step and what was in its batch.
     """
+    # cuBLAS repeats itself only so (its documentation, "Results Reproducibility").
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     first = masks(1, student) if masks else [None] * len(student.weights)
@@ -236,6 +238,8 @@ def train(
     feed = lesson.feed(student, schedule, seed)
     judged = Judged(lesson.vali.labels, lesson.vali.offsets)
     done = checkpoint.load(net, optimiser, student) if checkpoint else Progress(student)
+    products = "bf16" if uses_bf16(schedule, device) else "fp32"
+    logging.info("training on %s, products in %s", device, products)
     epochs = progress(range(done.epoch + 1, schedule.epochs + 1), "training", schedule.epochs)
     for epoch in epochs:
         start = time.perf_counter()

@@ -21,6 +21,8 @@ _ABI = 4
 _BLOCK_BYTES = 1 << 18
 # Which way through the text, of the header's levels: the best that the processor can take.
 _LEVEL = -1
+# The environment's variable that `choose_library` sets.
+_CHOSEN = "DISTILRANK_LIBRARY"
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -34,12 +36,19 @@ class _Error(ctypes.Structure):
     ]
 
 
+def choose_library(path: str | os.PathLike) -> None:
+    """Have `find_library` find ``path``, in this process and those that it starts."""
+    os.environ[_CHOSEN] = str(Path(path).absolute())
+
+
 def find_library() -> Path:
-    """Where the library lies: as the workflow built it, or beside the package.
+    """Where the library lies: as chosen, as the workflow built it, or beside the package.
 
     Raises:
-        OSError: if it is in neither place.
+        OSError: if it is in no such place.
     """
+    if chosen := os.environ.get(_CHOSEN):
+        return Path(chosen)
     places = [Path("results", "native", LIBRARY), Path(__file__).parent / LIBRARY]
     for place in places:
         if place.exists():

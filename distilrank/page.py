@@ -88,10 +88,13 @@ def render(
         several=several,
         sections=sections,
         recipes=any(section["recipes"]["rows"] for section in sections),
+        without_record=int(tables["accounts"]["without_record"].iloc[-1]),
         shared={
             "accuracy": _table(tables["accuracy"], "accuracy"),
             "times": _table(tables["times"], "times", folded=True),
             "costs": _table(tables["costs"], "costs", folded=True),
+            "accounts": _table(tables["accounts"], "accounts"),
+            "longest": _table(tables["longest"], "longest", folded=True),
         },
         figures=figures,
         files=files,

@@ -2,6 +2,7 @@
 
 import os
 import re
+from copy import deepcopy
 from itertools import product
 from pathlib import Path
 
@@ -26,6 +27,15 @@ from distilrank.recipes import distilled_as, expand_grids
 from distilrank.suggest import suggestion
 from distilrank.teacher_entries import forests_of, kind_of_teacher
 from snakemake.exceptions import WorkflowError
+from snakemake.utils import update_config
+
+AS_MODULE = not workflow.modifier.is_main_snakefile()
+
+# A module's config takes the place of the configfile: here it changes what the default says.
+if AS_MODULE:
+    changes = deepcopy(config)
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    update_config(config, changes)
 
 try:
     check_config(config)
@@ -66,7 +76,7 @@ def library(script):
 
     Inputs would do as well, at the price of most of a plan's time: up to 40 files for every job.
     """
-    return lambda wildcards: library_digest(Path(workflow.basedir) / "scripts" / f"{script}.py")
+    return lambda wildcards: library_digest(ROOT / "scripts" / f"{script}.py")
 
 
 def split(name, pattern=FOLD):
@@ -110,28 +120,25 @@ def archive_name(dataset):
     return dataset["archive"].get("name") or Path(dataset["archive"]["path"]).name
 
 
+def own_file(path):
+    """A person's own file: a relative path starts at the working folder, under `module:` too."""
+    return local(str(Path(path).expanduser()))
+
+
 def own_archive_of(wildcards):
     """A person's own copy of the archive: an input, never an output."""
     path = dataset_of(wildcards).get("archive", {}).get("path")
-    return [str(Path(path).expanduser())] if path else []
-
-
-def source_of(wildcards):
-    """The archive or folder that a data set's files are read out of."""
-    dataset = dataset_of(wildcards)
-    if "folder" in dataset:
-        return str(Path(dataset["folder"]).expanduser())
-    if "generate" in dataset:
-        return f"results/generated/{wildcards.dataset}.zip"
-    return f"results/archives/{wildcards.dataset}/{archive_name(dataset)}"
+    return [own_file(path)] if path else []
 
 
 def source_files_of(wildcards):
     """The files whose change makes a fold anew: the archive, or what is read of a folder."""
-    dataset, source = dataset_of(wildcards), source_of(wildcards)
-    if "folder" not in dataset:
-        return [source]
-    return [str(path) for path in folder_files(dataset, wildcards.fold)]
+    dataset = dataset_of(wildcards)
+    if "folder" in dataset:
+        return [own_file(path) for path in folder_files(dataset, wildcards.fold)]
+    if "generate" in dataset:
+        return [f"results/generated/{wildcards.dataset}.zip"]
+    return [f"results/archives/{wildcards.dataset}/{archive_name(dataset)}"]
 
 
 def feature_names_of(wildcards):
@@ -140,7 +147,7 @@ def feature_names_of(wildcards):
     if not isinstance(names, str):
         return []
     own = Path(names).expanduser()
-    return [str(own) if own.exists() else f"{workflow.basedir}/{names}"]
+    return [own_file(own) if own.exists() else f"{ROOT}/{names}"]
 
 
 def sample_of(split_name):
@@ -279,6 +286,17 @@ def sparsities():
 
 DATA_MB = {name: data_mb(dataset) for name, dataset in config["datasets"].items()}
 LARGEST_MB = max(DATA_MB[name] for name in config["run"]["datasets"])
+# What `snakemake --cache` takes from other folders; a package's version changes no data.
+CACHED = "omit-software" if workflow.enable_cache else False
+if CACHED and not os.environ.get("SNAKEMAKE_OUTPUT_CACHE"):
+    raise WorkflowError(
+        "--cache is given and the environment variable SNAKEMAKE_OUTPUT_CACHE is not set: set it "
+        "to an existing folder that the workflows share (docs/reuse.md)"
+    )
+# Data sets whose archive is a person's own copy.
+OWN_ARCHIVES = [
+    name for name in config["datasets"] if "path" in config["datasets"][name].get("archive", {})
+]
 # Recipes that distil alike share their dense networks: the first of them is the one that trains.
 DISTILLED_AS = {name: distilled_as(name, config["recipes"]) for name in config["recipes"]}
 # Designs are made for the machine that times are measured on.

@@ -1,14 +1,15 @@
 # The output is a link that says: this archive has been checked. The archive itself is nobody's
 # output, so that Snakemake never deletes it: neither a person's own nor 4 GB from a link that rots.
 rule fetch_dataset:
-    input:
-        own=own_archive_of,
     output:
         "results/archives/{dataset}/{archive}",
     log:
         "results/logs/fetch_dataset/{dataset}/{archive}.log",
     benchmark:
         "results/benchmarks/fetch_dataset/{dataset}/{archive}.tsv"
+    wildcard_constraints:
+        dataset=one_of(name for name in config["datasets"] if name not in OWN_ARCHIVES),
+    cache: CACHED
     conda:
         "../envs/data.yaml"
     threads: 1
@@ -21,12 +22,24 @@ rule fetch_dataset:
             for key, value in dataset_of(wildcards).items()
             if key in ("title", "package", "archive", "page", "terms")
         },
-        raw="results/raw/{dataset}/{archive}",
         library=library("fetch_dataset"),
     message:
         "Fetching and checking {wildcards.archive} of {wildcards.dataset}"
     script:
         "../scripts/fetch_dataset.py"
+
+
+# Apart from the former, since a person's own file is not moved into a cache.
+use rule fetch_dataset as check_archive with:
+    input:
+        own=own_archive_of,
+    benchmark:
+        "results/benchmarks/fetch_dataset/{dataset}/{archive}.tsv"
+    wildcard_constraints:
+        dataset=one_of(OWN_ARCHIVES),
+    cache: False
+    message:
+        "Checking {wildcards.archive} of {wildcards.dataset}"
 
 
 rule generate_dataset:
@@ -39,6 +52,7 @@ rule generate_dataset:
         "results/logs/generate_dataset/{dataset}.log",
     benchmark:
         "results/benchmarks/generate_dataset/{dataset}.tsv"
+    cache: CACHED
     conda:
         "../envs/data.yaml"
     threads: 1
@@ -60,13 +74,17 @@ rule parse_letor:
         names=feature_names_of,
         native=PARSER,
     output:
-        train=split("train"),
-        vali=split("vali"),
-        test=split("test"),
+        # Each with a name, which the cache tells them apart by.
+        **{
+            f"{name}_{Path(file).stem}": path
+            for name in SPLITS
+            for file, path in zip(SPLIT_FILES, split(name))
+        },
     log:
         f"results/logs/parse_letor/{FOLD}.log",
     benchmark:
         f"results/benchmarks/parse_letor/{FOLD}.tsv"
+    cache: CACHED
     conda:
         "../envs/data.yaml"
     threads: 1
@@ -75,9 +93,18 @@ rule parse_letor:
         runtime=growing(10, 0.02),
     params:
         dataset=lambda wildcards: entry_of_fold(dataset_of(wildcards), wildcards.fold),
-        source=source_of,
+        folder=lambda wildcards: dataset_of(wildcards).get("folder"),
+        # A cache knows a job by its parameters and inputs: wildcards are no part of that.
+        name="{dataset}",
+        fold="{fold}",
         library=library("parse_letor"),
     message:
         "Parsing fold {wildcards.fold} of {wildcards.dataset} into train, vali and test"
     script:
         "../scripts/parse_letor.py"
+
+
+if CACHED:
+    # Snakemake refuses to cache what is benchmarked, and has no way to say "unless cached".
+    for each in (rules.fetch_dataset, rules.generate_dataset, rules.parse_letor):
+        each.rule._benchmark = None

@@ -112,6 +112,7 @@ rule validate_predictor:
         context="results/calibration/native.json",
         timing=TIMING,
         students=students_where(is_timed),
+        scorer=NATIVE,
     output:
         "results/predictor/validation.json",
     log:

@@ -19,6 +19,8 @@ TABLES = [
     "sensitivity",
     "allocation",
     "published",
+    "accounts",
+    "longest",
 ]
 # Promised against delivered: of designs that are trained.
 if config["design"]["train"]:
@@ -41,7 +43,7 @@ rule make_tables:
         history=with_designs("history", HISTORY),
         sensitivity=SENSITIVITY,
         designs=with_designs("designs", []),
-        published=f"{workflow.basedir}/config/published.yaml",
+        published=f"{ROOT}/config/published.yaml",
     output:
         tables=[
             report(
@@ -71,6 +73,7 @@ rule make_tables:
         min_share=config["checks"].get("ndcg_min_share"),
         titles={name: config["datasets"][name]["title"] for name in config["run"]["datasets"]},
         recipes={name: config["recipes"][name] for name in config["run"]["recipes"]},
+        earlier_jobs=EARLIER_JOBS,
         library=library("make_tables"),
     message:
         "Gathering what was measured into tables"
@@ -260,7 +263,7 @@ rule plot_predictor:
 
 rule render_report:
     input:
-        template=f"{workflow.basedir}/report/index.html.j2",
+        template=f"{ROOT}/report/index.html.j2",
         tables=expand("results/report/tables/{table}.csv", table=TABLES),
         figures=expand(
             "results/report/figures/{figure}-{dataset}.svg",

@@ -20,7 +20,7 @@ from distilrank.files import write_json
 from distilrank.forest_times import forest_design
 from distilrank.logs import job
 from distilrank.machine import fingerprint
-from distilrank.native import library_version
+from distilrank.native import choose_library, library_version
 from distilrank.native_bench import PRECISIONS, Bench
 from distilrank.native_fit import fit_native, worst_networks
 from distilrank.native_net import Geometry, NativeNet
@@ -124,6 +124,7 @@ def calibrate(
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
+        choose_library(snakemake.input.native)
         calibrate(
             snakemake.output.samples,
             snakemake.output.context,

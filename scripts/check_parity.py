@@ -14,6 +14,7 @@ from distilrank.files import write_json
 from distilrank.identity import model_identity
 from distilrank.letor import Dataset
 from distilrank.logs import job, progress
+from distilrank.native import choose_library
 from distilrank.parity import (
     References,
     check_errors,
@@ -118,6 +119,7 @@ def _whole(batches: Sequence[int]) -> int:
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
+        choose_library(snakemake.input.native)
         check_parity(
             snakemake.input.model,
             Path(snakemake.input.data[0]).parent,

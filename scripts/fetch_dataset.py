@@ -2,15 +2,19 @@
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from distilrank.download import download, fault, package_url
+from distilrank.files import replacing
 from distilrank.logs import job
 
 
-def fetch_dataset(dataset: dict[str, Any], name: str, output: str | Path, raw: str | Path) -> None:
+def fetch_dataset(
+    dataset: dict[str, Any], name: str, output: str | Path, raw: str | Path, cached: bool = False
+) -> None:
     """Download what the catalogue's entry names, or check the person's own copy.
 
     Args:
@@ -18,6 +22,8 @@ def fetch_dataset(dataset: dict[str, Any], name: str, output: str | Path, raw: s
         name: the entry's key.
         output: becomes a link to the archive: the sign that it has been checked.
         raw: where a downloaded archive lies, and where one may be put by hand.
+        cached: make ``output`` a file of its own, which Snakemake may move into its cache: a
+            hard link where ``raw``'s file system has them, else a copy.
 
     Raises:
         ValueError: if no source serves a file with the expected sha256, or the copy is wrong.
@@ -29,11 +35,22 @@ def fetch_dataset(dataset: dict[str, Any], name: str, output: str | Path, raw: s
     else:
         archive = Path(raw)
         _download(dataset, name, archive)
+        if cached:
+            with replacing(output) as temporary:
+                _link_or_copy(archive, temporary)
+            return
         # Relative, so that the results folder can be moved.
         archive = Path(os.path.relpath(archive.absolute(), output.absolute().parent))
     output.parent.mkdir(parents=True, exist_ok=True)
     output.unlink(missing_ok=True)
     output.symlink_to(archive)
+
+
+def _link_or_copy(archive: Path, output: Path) -> None:
+    try:
+        os.link(archive, output)
+    except OSError:
+        shutil.copyfile(archive, output)
 
 
 def _check_own(entry: dict[str, Any], archive: Path, name: str) -> None:
@@ -84,5 +101,10 @@ if __name__ == "__main__":
             snakemake.params.dataset,
             snakemake.wildcards.dataset,
             snakemake.output[0],
-            snakemake.params.raw,
+            # Beside the outputs: under `module:` these have a prefix.
+            Path(snakemake.output[0]).parents[2]
+            / "raw"
+            / snakemake.wildcards.dataset
+            / snakemake.wildcards.archive,
+            cached="SNAKEMAKE_OUTPUT_CACHE" in os.environ,
         )

@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 
 from distilrank import (
+    accounts,
     designed,
     display,
     evidence,
@@ -49,6 +50,8 @@ def make_tables(
     titles: Mapping[str, str] | None = None,
     designs: Paths = (),
     recipes: Mapping[str, Recipe] | None = None,
+    benchmarks: StrPath,
+    earlier_jobs: Iterable[str] = (),
 ) -> None:
     """Read what the jobs measured and write ``folder/*.csv``, ``folder/*.tex`` and ``summary``.
 
@@ -67,6 +70,8 @@ def make_tables(
         titles: a data set's title by its key.
         designs: ``designs.json`` of every data set, if designs were trained.
         recipes: the selected recipes of the config; the others are compared with the first.
+        benchmarks: the folder of the jobs' benchmark files, in that of all other inputs.
+        earlier_jobs: jobs that made none of the inputs, see `accounts.cost_tables`.
 
     Raises:
         ValueError: if files contradict each other; the message names those to run again.
@@ -99,6 +104,9 @@ def make_tables(
         "sensitivity": pruning_tables.sensitivity_table(sensitivity),
         "allocation": pruning_tables.allocation_table(sensitivity),
         "published": evidence.published_table(figures, models, matched),
+        **accounts.cost_tables(
+            benchmarks, (meta, quality, parity, timing, sensitivity, history), earlier_jobs
+        ),
     }
     planned = designed.read_designs(designs, timings)
     if planned:
@@ -167,4 +175,7 @@ if __name__ == "__main__":
             titles=snakemake.params.titles,
             designs=snakemake.input.get("designs", []),
             recipes=snakemake.params.recipes,
+            # Not among the inputs: a job whose benchmark file is gone need not run again.
+            benchmarks=Path(snakemake.output.summary).parents[1] / "benchmarks",
+            earlier_jobs=snakemake.params.earlier_jobs,
         )

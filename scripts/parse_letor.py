@@ -97,12 +97,13 @@ def _warn_of_overlap(folder: Path) -> None:
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
+        dataset = snakemake.params.dataset
         parse_fold(
-            snakemake.params.source,
-            snakemake.params.dataset,
-            snakemake.wildcards.dataset,
-            int(snakemake.wildcards.fold),
-            Path(snakemake.output.train[0]).parents[1],
+            Path(snakemake.params.folder or snakemake.input.files[0]).expanduser(),
+            dataset,
+            snakemake.params.name,
+            int(snakemake.params.fold),
+            Path(snakemake.output[0]).parents[1],
             snakemake.input.native,
             next(iter(snakemake.input.names), None),
         )

@@ -15,6 +15,7 @@ from distilrank.files import read_json, write_json
 from distilrank.identity import model_identity
 from distilrank.logs import job, progress
 from distilrank.machine import fingerprint
+from distilrank.native import choose_library
 from distilrank.timing import DOCUMENTS_AT_MOST, core_sets, round_order, summarise
 from distilrank.worker import Worker
 
@@ -210,6 +211,7 @@ def _settings(
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
+        choose_library(snakemake.input.native)
         time_model(
             snakemake.input.model,
             snakemake.input.reference,

@@ -10,7 +10,7 @@ from distilrank.files import read_json, write_json
 from distilrank.identity import model_identity
 from distilrank.logs import job
 from distilrank.machine import check_one
-from distilrank.native import library_version
+from distilrank.native import choose_library, library_version
 from distilrank.native_errors import forest_lines, layer_lines, network_lines
 from distilrank.planned import NativeTimes
 from distilrank.predictor import (
@@ -183,6 +183,7 @@ def _accuracy(
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):
+        choose_library(snakemake.input.scorer)
         validate_predictor(
             snakemake.input.dense,
             snakemake.input.sparse,

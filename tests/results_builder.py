@@ -138,6 +138,14 @@ def loss(difference: float = -0.001, p_value: float = 0.25, tau: float = 0.99) -
     }
 
 
+def write_benchmark(path: Path, s="2.5", cpu_time="2.25", max_rss="150.0") -> None:
+    """A benchmark file as Snakemake writes it."""
+    values = {"s": s, "h:m:s": "0:00:02", "max_rss": max_rss, "mean_load": "90.0"}
+    values["cpu_time"] = cpu_time
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\t".join(values) + "\n" + "\t".join(values.values()) + "\n")
+
+
 def planned(budget: float, rank: int) -> dict[str, Any]:
     """One design of ``designs.json``."""
     time = budget * (0.93 - 0.01 * rank)
@@ -198,6 +206,7 @@ class Results:
             for fold in folds:
                 self._fold(dataset, fold, queries, sparsities, seeds, noise)
         self._validation()
+        self._benchmarks()
 
     def paths(self, kind: str) -> list[Path]:
         """All files of one kind: quality, parity, timing, meta, history or sensitivity."""
@@ -211,7 +220,8 @@ class Results:
         validation = self.root / "predictor" / "validation.json"
         designs = sorted(self.root.glob("design/*/*/designs.json"))
         found = {kind: self.paths(kind) for kind in kinds}
-        return found | {"validation": validation, "designs": designs}
+        more = {"designs": designs, "benchmarks": self.root / "benchmarks"}
+        return found | {"validation": validation} | more
 
     def design(self, dataset: str = "toy", machine: str = "00000000") -> None:
         """Two designs for each of two budgets, the first of each trained; 0.4 us takes too long."""
@@ -392,6 +402,12 @@ class Results:
         cost = {"value": 3e-4, "unit": "us/vector", "meaning": "one multiplication"}
         costs = {"native-fp32": {"dense fp32": {"block.product": cost}}}
         return {"batches": [256], "networks": networks, "layers": steps, "costs": costs}
+
+    def _benchmarks(self) -> None:
+        """Of the jobs that evaluate models; the others have none."""
+        for path in self.paths("quality"):
+            name = path.relative_to(self.root / "quality").with_suffix(".tsv")
+            write_benchmark(self.root / "benchmarks" / "evaluate_ranking" / name)
 
     def _off(self, time: float) -> float:
         return time * float(np.exp(self.generator.normal(0, 0.1)))

@@ -32,7 +32,7 @@ CSV_ONLY = {"training", "predictor", "sensitivity"}
 TABLES = {
     *("models", "matched", "speedup", "precision", "engines", "predictor", "accuracy", "parity"),
     *("recipes", "times", "costs", "health", "checks", "data", "features", "training", "published"),
-    *("unused", "sensitivity", "allocation"),
+    *("unused", "sensitivity", "allocation", "accounts", "longest"),
 }
 
 

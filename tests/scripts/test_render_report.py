@@ -35,6 +35,7 @@ SECTIONS = [
         "features",
         "data",
         "machine",
+        "accounts",
         "conventions",
         "published",
     ),
