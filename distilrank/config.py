@@ -214,9 +214,10 @@ def _check_labels(recipe: str, config: Mapping[str, Any]) -> None:
 
 
 def _check_layers(recipe: str, config: Mapping[str, Any]) -> None:
+    named = config["recipes"][recipe]["prune"]["layers"]
     for student in config["run"]["students"]:
         layers = len(config["students"][student]) + 1
-        for layer in config["recipes"][recipe]["prune"]["layers"]:
+        for layer in [] if named == "hidden" else named:
             if layer > layers:
                 raise ValueError(
                     f"config key 'recipes.{recipe}.prune.layers' names layer {layer}: student "

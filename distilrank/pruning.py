@@ -42,6 +42,11 @@ def _gone(weight: np.ndarray, sparsity: float) -> int:
     return round(sparsity * weight.size)
 
 
+def pruned_layers(layers: Sequence[int] | str, student: Student) -> list[int]:
+    """The layers that a recipe's ``prune.layers`` means: those it lists, or all hidden ones."""
+    return list(range(1, len(student.weights))) if layers == "hidden" else list(layers)
+
+
 def masks_for(student: Student, layers: Sequence[int], sparsity: float) -> Masks:
     """One mask for each layer of ``student``: None for the layers that are not pruned.
 

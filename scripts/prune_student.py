@@ -17,7 +17,7 @@ from distilrank.distil import (
     write_history,
 )
 from distilrank.logs import job
-from distilrank.pruning import check_pruned, pruned_from, rising_masks
+from distilrank.pruning import check_pruned, pruned_from, pruned_layers, rising_masks
 from distilrank.scratch import nearby
 from distilrank.student import Student
 
@@ -26,7 +26,7 @@ def prune_student(
     dense: str | Path,
     folders: dict[str, str | Path],
     teacher: dict[str, str | Path],
-    layers: Sequence[int],
+    layers: Sequence[int] | str,
     sparsity: float,
     schedule: Schedule,
     model: str | Path,
@@ -42,7 +42,8 @@ def prune_student(
     Args:
         folders: where the ``train`` and ``vali`` splits lie.
         teacher: the teacher's ``model``, its ``targets`` (scores of train) and ``midpoints``.
-        layers: those pruned, counted from 1: the first layer reads the features.
+        layers: those pruned, counted from 1: the first layer reads the features; or ``hidden``, all
+            but the last one.
         sparsity: the share of zeros of each pruned layer.
         ramp: the epoch in which the sparsity is reached; earlier ones are not kept.
         precision: ``int8`` fine-tunes for the int8 scorer and says so in the student's file.
@@ -57,11 +58,12 @@ def prune_student(
     """
     torch.set_num_threads(threads)
     student = Student.load(dense)
+    layers = pruned_layers(layers, student)
     tuned_for = {} if precision == "fp32" else {"precision": precision}
     student = replace(student, meta=student.meta | {"sparsity": sparsity} | tuned_for)
     masks = rising_masks(student, layers, sparsity, ramp)
     lesson = open_lesson(folders, teacher, library)
-    pruning = {"layers": list(layers), "ramp": ramp, "precision": precision}
+    pruning = {"layers": layers, "ramp": ramp, "precision": precision}
     settings = asdict(schedule) | pruning | student.meta
     checkpoint = checkpoint_beside(model, student, lesson, settings)
     tuned, records = train(

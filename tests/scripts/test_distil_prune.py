@@ -70,6 +70,13 @@ def test_the_seed_alone_decides_the_bytes(fold, dense, tmp_path):
     assert not np.array_equal(other.weights[0], Student.load(dense).weights[0])
 
 
+def test_hidden_means_every_layer_but_the_output(fold, dense, tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir(), other.mkdir()
+    named = prune(fold, dense, one, (1, 2), 0.5)
+    assert prune(fold, dense, other, "hidden", 0.5).read_bytes() == named.read_bytes()
+
+
 @pytest.mark.parametrize(("layers", "sparsity"), [((1,), 0.5), ((1, 2), 0.5), ((3,), 0.333)])
 def test_pruning_reaches_its_sparsity_exactly(fold, dense, tmp_path, layers, sparsity):
     model = prune(fold, dense, tmp_path, layers, sparsity)

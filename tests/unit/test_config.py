@@ -184,7 +184,7 @@ CASES: list[tuple[str, Change, list[str]]] = [
         "a point that a grid lacks",
         lambda c: c["run"].update(recipes=["published-grid-37"]),
         ["config key 'run.recipes' names unknown 'published-grid-37': did you mean "
-         "'published-grid'? known are best, best-int8, labels, published, published-grid, sample, "
+         "'published-grid'? known are best, best-all, best-int8, labels, published, published-grid, sample, "
          "sample-int8"],
     ),
     (
@@ -345,6 +345,12 @@ CASES: list[tuple[str, Change, list[str]]] = [
          "learn_from: labels, since synthetic documents have no labels"],
     ),
     (
+        "a name of layers that is none",
+        lambda c: c["recipes"]["sample"]["prune"].update(layers="all"),
+        ["config key 'recipes.sample.prune.layers' is 'all', expected: the layers pruned counted from 1 "
+         "(the first reads the features), such as [1]; or hidden: "],
+    ),
+    (
         "a layer that a student lacks",
         lambda c: (
             c["run"].update(students=["B", "A"]),
@@ -371,7 +377,7 @@ CASES: list[tuple[str, Change, list[str]]] = [
     (
         "layer 0",
         lambda c: c["recipes"]["sample"]["prune"].update(layers=[0]),
-        ["config key 'recipes.sample.prune.layers.0' is wrong"],
+        ["config key 'recipes.sample.prune.layers' is [0], expected: the layers pruned"],
     ),
     (
         "a fold that a data set lacks",
