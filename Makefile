@@ -61,7 +61,7 @@ $(INSTALLED): requirements/locked.txt requirements/torch.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/torch.txt
 	@touch $@
 
-$(SLURM)/.installed: requirements/slurm.txt $(INSTALLED)
+$(SLURM)/.installed: requirements/slurm.txt | $(INSTALLED)
 	@rm -rf $(SLURM)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(SLURM) -r requirements/slurm.txt
 	@touch $@
