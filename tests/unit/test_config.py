@@ -184,8 +184,8 @@ CASES: list[tuple[str, Change, list[str]]] = [
         "a point that a grid lacks",
         lambda c: c["run"].update(recipes=["published-grid-37"]),
         ["config key 'run.recipes' names unknown 'published-grid-37': did you mean "
-         "'published-grid'? known are best, best-all, best-int8, labels, published, published-grid, sample, "
-         "sample-int8"],
+         "'published-grid'? known are best, best-all, best-int8, labels, published, published-grid, "
+         "sample, sample-int8"],
     ),
     (
         "layers belong to pruning",
@@ -347,8 +347,8 @@ CASES: list[tuple[str, Change, list[str]]] = [
     (
         "a name of layers that is none",
         lambda c: c["recipes"]["sample"]["prune"].update(layers="all"),
-        ["config key 'recipes.sample.prune.layers' is 'all', expected: the layers pruned counted from 1 "
-         "(the first reads the features), such as [1]; or hidden: "],
+        ["config key 'recipes.sample.prune.layers' is 'all', expected: the layers pruned counted "
+         "from 1 (the first reads the features), such as [1]; or hidden: "],
     ),
     (
         "a layer that a student lacks",
