@@ -184,8 +184,8 @@ CASES: list[tuple[str, Change, list[str]]] = [
         "a point that a grid lacks",
         lambda c: c["run"].update(recipes=["published-grid-37"]),
         ["config key 'run.recipes' names unknown 'published-grid-37': did you mean "
-         "'published-grid'? known are best, best-all, best-int8, labels, published, published-grid, "
-         "sample, sample-int8"],
+         "'published-grid'? known are best, best-all, best-int8, labels, published, "
+         "published-grid, sample, sample-int8"],
     ),
     (
         "layers belong to pruning",
