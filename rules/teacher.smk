@@ -73,6 +73,31 @@ rule cut_teacher:
         "../scripts/cut_teacher.py"
 
 
+rule import_teacher:
+    input:
+        forest=own_forest_of,
+        meta=[f"results/data/{FOLD}/{name}/meta.json" for name in SPLITS],
+        library=library("import_teacher"),
+    output:
+        model=f"results/teachers/{TEACHER}/model.txt",
+        train=f"results/teachers/{TEACHER}/train.json",
+    log:
+        f"results/logs/import_teacher/{TEACHER}.log",
+    benchmark:
+        f"results/benchmarks/import_teacher/{TEACHER}.tsv"
+    wildcard_constraints:
+        teacher=forests_that_are("imported"),
+    conda:
+        "../envs/engines.yaml"
+    threads: 1
+    params:
+        teacher=lambda wildcards: config["teachers"][wildcards.teacher],
+    message:
+        "Importing forest {wildcards.teacher} for {wildcards.dataset}, fold {wildcards.fold}"
+    script:
+        "../scripts/import_teacher.py"
+
+
 rule score_documents:
     input:
         model=f"results/teachers/{TEACHER}/model.txt",

@@ -35,10 +35,11 @@ def _logit(probability: float) -> float:
 _MARGINS: dict[str, Callable[[float], float]] = {
     **dict.fromkeys(
         ("rank:ndcg", "rank:pairwise", "rank:map", "reg:squarederror", "reg:squaredlogerror",
-         "reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror", "binary:hinge"),
+         "reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror", "binary:hinge",
+         "binary:logitraw"),
         float,
     ),
-    **dict.fromkeys(("binary:logistic", "reg:logistic", "binary:logitraw"), _logit),
+    **dict.fromkeys(("binary:logistic", "reg:logistic"), _logit),
     **dict.fromkeys(("count:poisson", "reg:gamma", "reg:tweedie"), math.log),
 }  # fmt: skip
 
