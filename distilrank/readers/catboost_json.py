@@ -16,6 +16,7 @@ from distilrank.readers.fields import (
     nan_goes,
     number,
     shown,
+    to_float32,
     whole,
 )
 
@@ -46,7 +47,7 @@ class _Columns:
                 f"{where}: a split uses the float feature {index}, expected one of the "
                 f"{len(self.column)} in features_info"
             )
-        border = float(np.float32(number(split.get("border"), "border", where)))
+        border = to_float32(number(split.get("border"), "border", where))
         return self.column[index], border, self.nan_left[index]
 
 

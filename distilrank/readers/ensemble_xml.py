@@ -9,10 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
-import numpy as np
-
 from distilrank.forest import Forest, Tree
-from distilrank.readers.fields import FORMATS, Growing, forest_of, nan_goes, number, shown, whole
+from distilrank.readers.fields import (
+    FORMATS,
+    Growing,
+    forest_of,
+    nan_goes,
+    number,
+    shown,
+    to_float32,
+    whole,
+)
 
 # What QuickRank calls the forests whose score is the weighted sum of their trees.
 _SUMS = ("MART", "LAMBDAMART", "OBVMART", "OBVLAMBDAMART", "DART", "LAMBDAMART-SELECTIVE")
@@ -117,7 +124,7 @@ class _Parser:
                 raise ValueError(f"{self._where}: a tree stands within it")
             self.trees.append(_Tree(1.0))
             weight = number(attributes.get("weight"), "weight", self._where)
-            self.trees[-1].weight = float(np.float32(weight)) if self._ranklib else weight
+            self.trees[-1].weight = to_float32(weight) if self._ranklib else weight
         elif name == "split" and "tree" in self._open:
             self._start_split(attributes.get("pos"))
         self._open.append(name)
@@ -171,9 +178,9 @@ class _Parser:
         tree = self.trees[-1]
         tree.largest = max(tree.largest, column)
         route = 0 if self._ranklib else int(nan_goes(False))
-        return tree.growing.split(column, float(np.float32(threshold)), route)
+        return tree.growing.split(column, to_float32(threshold), route)
 
     def _add_leaf(self, split: _Split) -> int:
         value = number(split.found.get("output"), "output", self._where)
         tree = self.trees[-1]
-        return tree.growing.leaf((np.float32(value) if self._ranklib else value) * tree.weight)
+        return tree.growing.leaf((to_float32(value) if self._ranklib else value) * tree.weight)

@@ -107,9 +107,16 @@ def check_version(version: Any, what: str, known: tuple[int, int], path: Path) -
         )
 
 
+def to_float32(value: Any) -> Any:
+    """A float64 number or array rounded to float32, as float64; infinite beyond its range."""
+    with np.errstate(over="ignore"):
+        return np.asarray(value, np.float32).astype(np.float64)[()]
+
+
 def below(value: np.ndarray) -> np.ndarray:
     """float64 thresholds so that ``x <= threshold`` is ``x < value`` for float32 numbers."""
-    return np.nextafter(value.astype(np.float32), np.float32(-np.inf)).astype(np.float64)
+    with np.errstate(over="ignore"):
+        return np.nextafter(value.astype(np.float32), np.float32(-np.inf)).astype(np.float64)
 
 
 @dataclass(frozen=True)

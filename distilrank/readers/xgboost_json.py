@@ -23,6 +23,7 @@ from distilrank.readers.fields import (
     nan_goes,
     number,
     shown,
+    to_float32,
     whole,
 )
 
@@ -97,7 +98,7 @@ def _base_margin(learner: dict[str, Any], told: dict[str, Any], path: Path) -> f
         )
     text = str(told.get("base_score")).strip("[]")
     # XGBoost holds it in float32.
-    score = float(np.float32(number(text, "base_score", path)))
+    score = float(to_float32(number(text, "base_score", path)))
     try:
         return _MARGINS[objective](score)
     except (ValueError, ZeroDivisionError):
@@ -117,12 +118,12 @@ def _tree(block: Any, weight: float, where: str, n_features: int) -> Tree:
             f"{where}: categorical splits are not supported; train with enable_categorical=False"
         )
     # Of leaves it holds the value.
-    condition = array(block, "split_conditions", size, where).astype(np.float32)
+    condition = to_float32(array(block, "split_conditions", size, where))
     return Nodes(
         left,
         integers(block, "right_children", size, where),
         integers(block, "split_indices", size, where),
         below(condition),
         nan_goes(integers(block, "default_left", size, where) > 0),
-        condition.astype(np.float64) * weight,
+        condition * weight,
     ).tree(where, n_features)
