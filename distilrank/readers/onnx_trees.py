@@ -11,7 +11,6 @@ from distilrank.readers.fields import Nodes, array, below, forest_of, integers, 
 _OPERATOR = "TreeEnsembleRegressor"
 # What may stand beside the trees and changes no score.
 _IDLE = {"Cast", "Identity", "Reshape", "Squeeze", "Flatten"}
-_FLOATS = {1, 11}
 # Whether the branch of what is true is the left one, and whether a row that equals the value
 # goes left.
 _MODES = {
@@ -38,25 +37,35 @@ def read_onnx(content: bytes, path: Path) -> Forest:
 
     try:
         model = onnx.load_model_from_string(content)
-    # Protobuf's DecodeError, of a package that is ONNX's own business.
+        operators = [each for each in model.graph.node if each.op_type not in _IDLE]
+        given = {
+            _text(each.name): onnx.helper.get_attribute_value(each)
+            for operator in operators
+            for each in operator.attribute
+        }
+    # Protobuf's DecodeError, of a package that is ONNX's own business, and others of ONNX.
     except Exception as error:
         raise ValueError(f"{path} is cut short or no ONNX: {error}") from None
-    operators = [each for each in model.graph.node if each.op_type not in _IDLE]
-    kinds = sorted({each.op_type for each in operators})
-    if kinds != [_OPERATOR] or len(operators) > 1:
+    kinds = [_text(each.op_type) for each in operators]
+    if kinds != [_OPERATOR]:
         raise ValueError(
             f"{path} computes {', '.join(kinds)[:80] or 'nothing'}, expected one {_OPERATOR}: "
             "export the regressor alone, without scalers or classifiers"
         )
-    given = {each.name: onnx.helper.get_attribute_value(each) for each in operators[0].attribute}
     _check_whole(given, path)
     return _forest(given, _width(model), path)
 
 
+def _text(name: str | bytes) -> str:
+    """A name, which protobuf gives as bytes where it is no UTF-8."""
+    return name if isinstance(name, str) else name.decode("latin-1")
+
+
 def _width(model: Any) -> int | None:
     """The number of features of the graph's input, if it tells."""
-    sizes = [each.dim_value for each in model.graph.input[0].type.tensor_type.shape.dim]
-    return sizes[1] if len(sizes) == 2 and sizes[1] else None
+    shapes = [each.type.tensor_type.shape for each in model.graph.input[:1]]
+    sizes = [each.dim_value for shape in shapes for each in shape.dim]
+    return sizes[1] if len(sizes) == 2 and sizes[1] > 0 else None
 
 
 def _check_whole(given: dict[str, Any], path: Path) -> None:
@@ -86,13 +95,13 @@ def _forest(given: dict[str, Any], width: int | None, path: Path) -> Forest:
     tracks = given.get("nodes_missing_value_tracks_true") or [0] * size
     columns["tracks"] = integers({"tracks": tracks}, "tracks", size, path)
     columns["values"] = array(given, "nodes_values", size, path)
-    modes = given.get("nodes_modes", [])
-    if len(modes) != size:
-        raise ValueError(f"{path}: 'nodes_modes' has {len(modes)} values, expected {size}")
+    modes = given.get("nodes_modes")
+    if not isinstance(modes, list) or len(modes) != size:
+        raise ValueError(f"{path}: 'nodes_modes' is {shown(modes)}, expected {size} texts")
     unknown = [mode for mode in modes if mode not in (*_MODES, _LEAF)]
     if unknown:
         raise ValueError(
-            f"{path}: a split is {shown(unknown[0].decode('latin-1'))}, expected <=, <, >= or >: "
+            f"{path}: a split is {shown(unknown[0])}, expected <=, <, >= or >: "
             "equality splits on categories are not supported"
         )
     columns["modes"] = np.array(modes)
