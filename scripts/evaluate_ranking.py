@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from distilrank.files import read_json, write_json
-from distilrank.identity import feature_use, model_identity
+from distilrank.forest import Forest
+from distilrank.identity import feature_use, forest_facts, model_identity
 from distilrank.letor import Dataset
 from distilrank.lightgbm_text import read_lightgbm_text
 from distilrank.logs import job
@@ -45,6 +46,8 @@ def evaluate_ranking(
         "conventions": conventions(no_relevant),
         "splits": {},
     }
+    if isinstance(opened, Forest):
+        result["forest"] = forest_facts(opened)
     for name, folder in splits.items():
         dataset = Dataset.open(folder)
         values = _predict(student, dataset.features) if student else np.load(scores[name])
