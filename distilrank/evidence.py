@@ -159,10 +159,42 @@ def _shared(meta: Mapping[str, Any]) -> list[str]:
     return [f"{pair}: {count}" for pair, count in sorted(meta.get("shared_queries", {}).items())]
 
 
+def forests_table(qualities: Mapping[Key, Quality]) -> pd.DataFrame:
+    """What each forest is made of, of the first fold: one line a forest.
+
+    ``split_points`` are distinct thresholds of a feature: of all features together, the median
+    over those that are used, and the most of one.
+    """
+    lines = []
+    for key, quality in qualities.items():
+        if not key.is_forest:
+            continue
+        model, facts = quality.model, quality.runs[0]["forest"]
+        points = np.array(facts["split_points"])
+        used = points[points > 0]
+        lines.append(
+            {
+                "dataset": key.dataset,
+                "name": key.name(),
+                "trees": model["trees"],
+                "max_leaves": model["max_leaves"],
+                "leaves": facts["leaves"],
+                "depth": facts["depth"],
+                "features": len(points),
+                "features_used": len(used),
+                "split_points": points.sum(),
+                "split_points_median": np.median(used) if len(used) else NAN,
+                "split_points_most": points.max(initial=0),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
 def features_table(qualities: Mapping[Key, Quality], meta: Paths) -> pd.DataFrame:
     """Which features the models of each data set read: one line a feature, most split on first.
 
-    ``splits`` are those of all the data set's forests, ``read_by`` counts the pruned networks in
+    ``splits`` are those of all the data set's forests, ``split_points`` the sum of their distinct
+    thresholds, ``read_by`` counts the pruned networks in
     which a path of weights leads from the feature to the output; of several folds and seeds the
     first ones count.
 
@@ -184,12 +216,18 @@ def features_table(qualities: Mapping[Key, Quality], meta: Paths) -> pd.DataFram
         }
         splits = use["forest"].sum(axis=0)
         width = len(splits)
+        points = [
+            quality.runs[0]["forest"]["split_points"]
+            for key, quality in qualities.items()
+            if key.dataset == dataset and key.is_forest
+        ]
         table = pd.DataFrame(
             {
                 "dataset": dataset,
                 "feature": np.arange(1, width + 1),
                 "feature_name": names.get(dataset) or [""] * width,
                 "splits": splits,
+                "split_points": np.sum(points, axis=0),
                 "split_share": splits / max(1, splits.sum()),
                 "read_by": (use["pruned"] > 0).sum(axis=0) if len(use["pruned"]) else NAN,
                 "pruned": len(use["pruned"]),

@@ -12,7 +12,7 @@ from itertools import islice
 import numpy as np
 
 from distilrank.letor import Dataset, ranges
-from distilrank.readers import read_forest
+from distilrank.lightgbm_text import read_lightgbm_text
 from distilrank.scorer import Scorer
 from distilrank.student import Student
 from distilrank.synthetic import Midpoints
@@ -34,7 +34,7 @@ class ForestTeacher:
             ValueError: if it is no forest that can be scored.
             OSError: if the native library is missing.
         """
-        self._scorer = Scorer(read_forest(model), library=library)
+        self._scorer = Scorer(read_lightgbm_text(model), library=library)
         self._own = threading.local()
         self._cloning = threading.Lock()
 

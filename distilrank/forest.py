@@ -46,6 +46,17 @@ class Tree:
         return len(self.value)
 
     @property
+    def depth(self) -> int:
+        """The most comparisons on the way to a leaf."""
+        depth = [1] * len(self.feature)
+        # A child stands behind its parent.
+        for node, children in enumerate(zip(self.left.tolist(), self.right.tolist(), strict=True)):
+            for child in children:
+                if child > 0:
+                    depth[child] = depth[node] + 1
+        return max(depth, default=0)
+
+    @property
     def routes_missing(self) -> bool:
         """Whether some value is missing to some node, rather than compared."""
         return bool((self.route & (ZERO_IS_MISSING | NAN_IS_MISSING)).any())
@@ -80,11 +91,13 @@ class Forest:
         trees: the trees in boosting order.
         n_features: the width of the rows the forest scores.
         source: the file it was read from, for engines that load the file themselves.
+        names: the features' names, as the file gives them; empty where it gives none.
     """
 
     trees: tuple[Tree, ...]
     n_features: int
     source: Path | None = field(default=None, compare=False)
+    names: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def max_leaves(self) -> int:
@@ -124,3 +137,30 @@ def check_width(rows: np.ndarray, n_features: int) -> None:
     """Raise ``ValueError`` unless ``rows`` is (documents, n_features)."""
     if rows.ndim != 2 or rows.shape[1] != n_features:
         raise ValueError(f"rows of shape {rows.shape} given, (documents, {n_features}) expected")
+
+
+def around_zero(threshold: np.ndarray) -> np.ndarray:
+    """Thresholds that send what LightGBM takes for 0 the way of 0, comparing with ``<=`` alone."""
+    below = (threshold >= -ZERO) & (threshold < 0)
+    above = (threshold >= 0) & (threshold < ZERO)
+    return np.where(below, np.nextafter(-ZERO, -np.inf), np.where(above, ZERO, threshold))
+
+
+def check_tree(tree: Tree, where: str, n_features: int) -> None:
+    """Each node and leaf must be reached exactly once, or a scorer could loop or read beyond.
+
+    Raises:
+        ValueError: ``where`` and what is wrong with the tree.
+    """
+    nodes = len(tree.feature)
+    children = np.sort(np.concatenate([tree.left, tree.right]))
+    expected = np.concatenate([np.arange(-tree.leaves, 0), np.arange(1, nodes)])
+    if nodes and not np.array_equal(children, expected):
+        raise ValueError(f"{where}: its children do not form one tree")
+    parent = np.arange(nodes)
+    if any(((child > 0) & (child <= parent)).any() for child in (tree.left, tree.right)):
+        raise ValueError(f"{where}: a child stands before its parent")
+    if nodes and not 0 <= tree.feature.min() <= tree.feature.max() < n_features:
+        raise ValueError(f"{where}: a split uses a feature outside 0..{n_features - 1}")
+    if np.isnan(tree.threshold).any() or not np.isfinite(tree.value).all():
+        raise ValueError(f"{where}: a threshold or leaf value is not a number")

@@ -47,3 +47,17 @@ def feature_use(model: Forest | Student) -> list[int]:
     for tree in model.trees:
         splits += np.bincount(tree.feature, minlength=model.n_features)
     return splits.tolist()
+
+
+def forest_facts(forest: Forest) -> dict[str, Any]:
+    """What a forest is made of.
+
+    Returns:
+        ``leaves`` of all trees, ``depth``, the most comparisons on the way to a leaf, and
+        ``split_points``, (features,), how many distinct thresholds each feature has.
+    """
+    return {
+        "leaves": sum(tree.leaves for tree in forest.trees),
+        "depth": max((tree.depth for tree in forest.trees), default=0),
+        "split_points": [len(values) for values in forest.thresholds()],
+    }

@@ -128,6 +128,7 @@ def _dataset_tables(tables: Mapping[str, pd.DataFrame], dataset: str, batch: int
         "health": _table(health, "health", classes=_flag(health, "flagged"), folded=not flagged),
         "flagged": flagged,
         "data": _table(own["data"], "data"),
+        "forests": _table(own["forests"], "forests"),
         "features": _table(own["features"].head(_TOP_FEATURES), "features"),
         "n_features": len(own["features"]),
         "unused": _table(own["unused"], "unused"),

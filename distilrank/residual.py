@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from distilrank.calibration import Sample
+from distilrank.lightgbm_text import read_lightgbm_text
 from distilrank.native_fit import CALL
 from distilrank.native_net import PER_WORD, NativeNet
-from distilrank.readers import read_forest
 
 FOLDS, _TREES = 5, 40
 _MOST = 0.25  # of the logarithm
@@ -47,7 +47,7 @@ class Residual:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "residual.txt")
             path.write_text(text, encoding="utf-8")
-            forest = read_forest(path)
+            forest = read_lightgbm_text(path)
         # One row at a time, plain lists are far faster than arrays.
         self._trees = [
             tuple(array.tolist() for array in (t.feature, t.threshold, t.left, t.right, t.value))

@@ -9,7 +9,7 @@ import numpy as np
 
 from distilrank.files import write_text
 from distilrank.letor import Dataset
-from distilrank.readers import read_forest
+from distilrank.lightgbm_text import read_lightgbm_text
 
 STOPPED_ON = "ndcg@10"
 # LightGBM's own names: a catalogue entry gives them a number, its `tune` a range to search.
@@ -152,7 +152,7 @@ def save_forest(booster: lightgbm.Booster, model: str | os.PathLike) -> dict[str
     """Write ``model`` (LightGBM text) and return ``trees`` and ``max_leaves`` as read from it."""
     # LightGBM's own writer says nothing of a full disk.
     write_text(model, booster.model_to_string())
-    forest = read_forest(model)
+    forest = read_lightgbm_text(model)
     return {"trees": len(forest.trees), "max_leaves": forest.max_leaves}
 
 

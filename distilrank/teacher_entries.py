@@ -1,9 +1,10 @@
-"""The config's forests: trained as they stand, tuned, or the first trees of another one.
+"""The config's forests: trained, tuned, imported, or the first trees of another one.
 
 Only light imports: Snakemake reads this module every time it plans.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from distilrank.suggest import check_names
@@ -15,7 +16,9 @@ def forests_of(config: Mapping[str, Any]) -> list[str]:
 
 
 def kind_of_teacher(teacher: Mapping[str, Any]) -> str:
-    """How a forest of the catalogue comes about: ``trained``, ``tuned`` or ``prefix``."""
+    """How a forest comes about: ``trained``, ``tuned``, ``imported`` or ``prefix``."""
+    if "path" in teacher:
+        return "imported"
     if "prefix_of" in teacher:
         return "prefix"
     return "tuned" if "tune" in teacher else "trained"
@@ -28,6 +31,16 @@ def check_teacher(name: str, teachers: Mapping[str, Any]) -> None:
         ValueError: one sentence with the key, what was found and what would be right.
     """
     here, teacher = f"config key 'teachers.{name}'", teachers[name]
+    if kind_of_teacher(teacher) == "imported":
+        _check_imported(f"teachers.{name}", teacher)
+        return
+    if "trees" not in teacher:
+        raise ValueError(
+            f"{here} lacks the key 'trees': the most trees from 1, or of a prefix their number; "
+            "a forest of your own has path in its place"
+        )
+    if "first_column" in teacher:
+        raise ValueError(f"{here} has first_column, which is for forests of your own, with path")
     if kind_of_teacher(teacher) == "prefix":
         _check_prefix(f"teachers.{name}", teacher, teachers)
         check_teacher(teacher["prefix_of"], teachers)
@@ -58,6 +71,21 @@ def check_teacher(name: str, teachers: Mapping[str, Any]) -> None:
             )
 
 
+def _check_imported(key: str, teacher: Mapping[str, Any]) -> None:
+    others = sorted(set(teacher) - {"path", "first_column"})
+    if others:
+        raise ValueError(
+            f"config key '{key}' has path and {', '.join(others)}: a forest of your own is taken "
+            "as it is, so that first_column is all that may stand beside path"
+        )
+    path = Path(teacher["path"]).expanduser()
+    if not path.is_file():
+        raise ValueError(
+            f"config key '{key}.path' needs {path}, which is not there: relative paths start at "
+            f"{Path.cwd()}"
+        )
+
+
 def _check_prefix(key: str, teacher: Mapping[str, Any], teachers: Mapping[str, Any]) -> None:
     source, others = teacher["prefix_of"], sorted(set(teacher) - {"prefix_of", "trees"})
     if others:
@@ -72,7 +100,8 @@ def _check_prefix(key: str, teacher: Mapping[str, Any], teachers: Mapping[str, A
             f"'{teachers[source]['prefix_of']}', which that one is cut from"
         )
     check_names(f"{key}.prefix_of", [source], whole)
-    if whole[source]["trees"] < teacher["trees"]:
+    # How many trees an imported forest has shows when it is read.
+    if whole[source].get("trees", teacher["trees"]) < teacher["trees"]:
         raise ValueError(
             f"config key '{key}.trees' is {teacher['trees']}, expected up to "
             f"{whole[source]['trees']}, the most that '{source}' has, of which it is the first"

@@ -20,7 +20,12 @@ def jobs_of_data(dataset):
 def jobs_of_forest(forest):
     """The jobs that make a forest and its scores; a prefix's source is made whole first."""
     entry = config["teachers"][forest["teacher"]]
-    made = {"trained": ["train"], "tuned": ["tune", "train"], "prefix": ["cut"]}
+    made = {
+        "trained": ["train"],
+        "tuned": ["tune", "train"],
+        "prefix": ["cut"],
+        "imported": ["import"],
+    }
     jobs = [f"{step}_teacher/{TEACHER}" for step in made[kind_of_teacher(entry)]]
     whole = forest | {"teacher": entry.get("prefix_of")}
     return [

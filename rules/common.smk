@@ -167,6 +167,11 @@ def forests_that_are(*kinds):
     return one_of(name for name in known if kind_of_teacher(known[name]) in kinds)
 
 
+def own_forest_of(wildcards):
+    """A person's own forest: an input, never an output."""
+    return own_file(config["teachers"][wildcards.teacher]["path"])
+
+
 def tuned_settings_of(wildcards):
     """What was found for a forest, if it is tuned."""
     tuned = kind_of_teacher(config["teachers"][wildcards.teacher]) == "tuned"

@@ -13,6 +13,7 @@ TABLES = [
     "health",
     "checks",
     "data",
+    "forests",
     "features",
     "unused",
     "training",

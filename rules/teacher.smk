@@ -82,6 +82,34 @@ rule cut_teacher:
         "../scripts/cut_teacher.py"
 
 
+rule import_teacher:
+    input:
+        forest=own_forest_of,
+        meta=[f"results/data/{FOLD}/{name}/meta.json" for name in SPLITS],
+    output:
+        model=f"results/teachers/{TEACHER}/model.txt",
+        train=f"results/teachers/{TEACHER}/train.json",
+    log:
+        f"results/logs/import_teacher/{TEACHER}.log",
+    benchmark:
+        f"results/benchmarks/import_teacher/{TEACHER}.tsv"
+    wildcard_constraints:
+        teacher=forests_that_are("imported"),
+    conda:
+        "../envs/engines.yaml"
+    threads: 1
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
+    params:
+        teacher=lambda wildcards: config["teachers"][wildcards.teacher],
+        library=library("import_teacher"),
+    message:
+        "Importing forest {wildcards.teacher} for {wildcards.dataset}, fold {wildcards.fold}"
+    script:
+        "../scripts/import_teacher.py"
+
+
 rule score_documents:
     input:
         model=f"results/teachers/{TEACHER}/model.txt",

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from distilrank.files import read_json, write_json
-from distilrank.identity import feature_use, model_identity
+from distilrank.forest import Forest
+from distilrank.identity import feature_use, forest_facts, model_identity
 from distilrank.letor import Dataset
+from distilrank.lightgbm_text import read_lightgbm_text
 from distilrank.logs import job
 from distilrank.metrics import METRICS, Judged, conventions
-from distilrank.readers import read_forest
 from distilrank.significance import compare
 from distilrank.student import Student
 
@@ -38,13 +39,15 @@ def evaluate_ranking(
         teacher: the quality file of the forest to compare with.
     """
     student = None if scores else Student.load(model)
-    opened = student or read_forest(model)
+    opened = student or read_lightgbm_text(model)
     result: dict[str, Any] = {
         "model": model_identity(model, opened),
         "feature_use": feature_use(opened),
         "conventions": conventions(no_relevant),
         "splits": {},
     }
+    if isinstance(opened, Forest):
+        result["forest"] = forest_facts(opened)
     for name, folder in splits.items():
         dataset = Dataset.open(folder)
         values = _predict(student, dataset.features) if student else np.load(scores[name])

@@ -98,6 +98,7 @@ def make_tables(
         "health": evidence.health_table(timings, headline_batch, drift),
         "checks": evidence.checks_table(models, qualities, min_share),
         "data": evidence.data_table(meta),
+        "forests": evidence.forests_table(qualities),
         "features": evidence.features_table(qualities, meta),
         "unused": pruning_tables.unused_table(qualities, meta),
         "training": training,

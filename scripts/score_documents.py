@@ -7,8 +7,8 @@ import lightgbm
 
 from distilrank.files import write_array
 from distilrank.letor import Dataset
+from distilrank.lightgbm_text import read_lightgbm_text
 from distilrank.logs import job
-from distilrank.readers import read_forest
 from distilrank.scaling import present_range
 from distilrank.synthetic import Midpoints
 from distilrank.teacher import score
@@ -33,7 +33,7 @@ def score_documents(
     for name, output in outputs.items():
         write_array(output, score(booster, Dataset.open(splits[name]).features, threads))
     low, high = present_range(Dataset.open(splits["train"]).features)
-    Midpoints.of(read_forest(model), low, high).save(midpoints)
+    Midpoints.of(read_lightgbm_text(model), low, high).save(midpoints)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ BATCHES = (1, 20, 256)
 CONVENTIONS = {"gain": "exponential, 2^label - 1", "no_relevant": 1.0, "ties": "random order"}
 MACHINE = {"id": "00000000", "cpu": "Synthetic CPU", "cores": 2, "flags": ["avx2", "avx512f"]}
 REFERENCE = {"model": {"kind": "forest", "dataset": "toy", "fold": 1, "teacher": "large"}}
+FACTS = {"leaves": 7, "depth": 4, "split_points": [2, 0, 4]}
 WIDTHS = {"A": (400, 200, 200, 100), "C": (200, 100, 100, 50)}
 
 
@@ -69,7 +70,7 @@ def quality(
         "feature_use": [3, 0, 5],
         "conventions": CONVENTIONS,
         "splits": {"vali": _split(vali, 1000), "test": _split(test, 2000)},
-    }
+    } | ({"forest": FACTS} if model["kind"] == "forest" else {})
 
 
 def _split(values: Sequence[float | None], first_qid: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from distilrank.engines.onnxruntime_net import OnnxRuntimeEngine
 from distilrank.engines.openvino_net import OpenVinoBf16Engine, OpenVinoEngine
 from distilrank.engines.ydf_forest import YdfQuickScorerEngine
 from distilrank.forest import Forest
-from distilrank.readers import read_forest
+from distilrank.lightgbm_text import read_lightgbm_text
 from distilrank.student import Student
 
 __all__ = [
@@ -94,4 +94,4 @@ def load_model(path: str | os.PathLike) -> Model:
     """Read a LightGBM model text or a student's safetensors file, told apart by content."""
     with Path(path).open("rb") as file:
         start = file.read(5)
-    return read_forest(path) if start == b"tree\n" else Student.load(path)
+    return read_lightgbm_text(path) if start == b"tree\n" else Student.load(path)

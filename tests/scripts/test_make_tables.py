@@ -32,7 +32,7 @@ CSV_ONLY = {"training", "predictor", "sensitivity"}
 TABLES = {
     *("models", "matched", "speedup", "precision", "engines", "predictor", "accuracy", "parity"),
     *("recipes", "times", "costs", "health", "checks", "data", "features", "training", "published"),
-    *("unused", "sensitivity", "allocation", "accounts", "longest"),
+    *("forests", "unused", "sensitivity", "allocation", "accounts", "longest"),
 }
 
 
@@ -292,3 +292,17 @@ def test_a_rival_is_chosen_on_vali_and_never_on_test(tmp_path):
         path.write_text(json.dumps(content))
     again = pd.read_csv(made(tmp_path, results)[0] / "designed.csv")["rival"].tolist()
     assert str(again) == str(chosen)
+
+
+def test_the_forests_facts_are_told(small):
+    """`results_builder.FACTS`: 2, 0 and 4 distinct thresholds of three features."""
+    folder, _ = small
+    lines = pd.read_csv(folder / "forests.csv").to_dict("records")
+    assert [line["name"] for line in lines] == ["large", "small"]
+    for line in lines:
+        facts = {key: line[key] for key in ("leaves", "depth", "features", "features_used")}
+        assert facts == {"leaves": 7, "depth": 4, "features": 3, "features_used": 2}
+        found = [line[f"split_points{of}"] for of in ("", "_median", "_most")]
+        assert found == [2 + 4, (2 + 4) / 2, 4]
+    features = pd.read_csv(folder / "features.csv").set_index("feature")
+    assert features.loc[[1, 2, 3], "split_points"].tolist() == [2 * 2, 0, 2 * 4]

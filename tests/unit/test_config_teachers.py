@@ -199,3 +199,42 @@ def test_the_paper_compares_with_forests_that_are_as_good_as_they_can_be():
     assert sizes["tuned"] == sizes["prefix"] == {(500, 64), (300, 64), (300, 256)}
     budgets = {each["tune"]["trials"] for each in forests.values() if "tune" in each}
     assert budgets == {20}, "no forest is tuned in more trials than another"
+
+
+def test_a_forest_of_ones_own_needs_a_path_alone(tmp_path, monkeypatch):
+    file = tmp_path / "model.json"
+    file.touch()
+    check_config(with_teachers(mine={"path": str(file)}, short={"prefix_of": "mine", "trees": 9}))
+    check_config(with_teachers(mine={"path": str(file), "first_column": 1}))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    check_config(with_teachers(mine={"path": "~/model.json"}))
+    assert kind_of_teacher({"path": "x"}) == "imported"
+
+
+@pytest.mark.parametrize(
+    ("teacher", "sentence"),
+    [
+        (
+            {"path": "model.json", "trees": 5, "leaves": 8},
+            "config key 'teachers.mine' has path and leaves, trees: a forest of your own is taken "
+            "as it is, so that first_column is all that may stand beside path",
+        ),
+        (
+            {"path": "nowhere/model.json"},
+            "config key 'teachers.mine.path' needs nowhere/model.json, which is not there: "
+            f"relative paths start at {Path.cwd()}",
+        ),
+        (
+            {"trees": 5, "leaves": 8, "learning_rate": 0.1, "first_column": 1},
+            "config key 'teachers.mine' has first_column, which is for forests of your own, with "
+            "path",
+        ),
+        (
+            {"leaves": 8, "learning_rate": 0.1},
+            "config key 'teachers.mine' lacks the key 'trees': the most trees from 1, or of a "
+            "prefix their number; a forest of your own has path in its place",
+        ),
+    ],
+)
+def test_a_slip_about_a_forest_of_ones_own(teacher, sentence):
+    assert sentence_of(with_teachers(mine=teacher)) == sentence

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from tiny import random_forest, random_student
 
-from distilrank.identity import feature_use, model_identity
+from distilrank.forest import Forest, Tree
+from distilrank.identity import feature_use, forest_facts, model_identity
 
 DOCS = Path(__file__).parents[2] / "docs" / "files.md"
 FOREST = random_forest(np.random.default_rng(0), 3, 5, 4)
@@ -80,3 +81,17 @@ def test_a_feature_that_feeds_a_neuron_without_a_reader_is_not_used():
     student.weights[2][0, 0] = 1.0
     # Neuron 1 of layer 1 is read by nobody; neuron 2 by neuron 1 of layer 2, which nobody reads.
     assert feature_use(student) == [1, 1, 0, 0]
+
+
+def test_a_forests_facts():
+    """Node 0 has node 1 on its left, that has node 2; node 2 and a second tree split on 0.5."""
+    chain = Tree(
+        np.array([0, 2, 0], np.int32), np.array([1.0, -1, 0.5]), np.array([1, 2, -1], np.int32),
+        np.array([-2, -3, -4], np.int32), np.arange(4.0),
+    )  # fmt: skip
+    stump = Tree(*(np.array(values) for values in ([0], [0.5], [-1], [-2], [1.0, 2.0])))
+    leaf = Tree(*(np.array(values, np.int32) for values in ([], [], [], [])), np.array([1.0]))
+    assert [tree.depth for tree in (chain, stump, leaf)] == [3, 1, 0]
+    assert forest_facts(Forest((chain, stump, leaf), 4)) == {
+        "leaves": 4 + 2 + 1, "depth": 3, "split_points": [2, 0, 1, 0],
+    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""distilrank.readers.lightgbm_text against LightGBM itself, and against damaged files."""
+"""distilrank.lightgbm_text against LightGBM itself, and against damaged files."""
 
 import re
 
@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from distilrank.forest import Forest
-from distilrank.readers import read_forest
+from distilrank.lightgbm_text import read_lightgbm_text
 
 FEATURES = 5
 HEAD = "tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nmax_feature_idx=4\n"
@@ -36,7 +36,7 @@ def model_text(head: str = HEAD, end: str = "\nend of trees\n", **changes: str |
 def read(tmp_path, text: str) -> Forest:
     path = tmp_path / "model.txt"
     path.write_text(text, encoding="utf-8")
-    return read_forest(path)
+    return read_lightgbm_text(path)
 
 
 def trained(seed: int, **parameters: object) -> tuple[lightgbm.Booster, np.ndarray]:
@@ -60,7 +60,7 @@ def test_scores_equal_lightgbm(tmp_path_factory, seed, leaves):
     booster, rows = trained(seed, num_leaves=leaves)
     path = tmp_path_factory.mktemp("model") / "model.txt"
     booster.save_model(path)
-    forest = read_forest(path)
+    forest = read_lightgbm_text(path)
     assert (len(forest.trees), forest.n_features, forest.source) == (8, FEATURES, path)
     # Every threshold itself is scored too: a row that equals a threshold goes left.
     edges = np.zeros((0, FEATURES), dtype=np.float64)
@@ -83,7 +83,7 @@ def test_values_that_lightgbm_takes_for_zero(tmp_path):
     parameters = {"num_leaves": 3, "min_data_in_leaf": 1, "verbose": -1, "use_missing": False}
     booster = lightgbm.train(parameters, lightgbm.Dataset(rows, column), 1)
     booster.save_model(tmp_path / "model.txt")
-    forest = read_forest(tmp_path / "model.txt")
+    forest = read_lightgbm_text(tmp_path / "model.txt")
     zero = np.float32(1e-35)
     beside = [zero, np.nextafter(zero, np.float32(1)), np.float32(1e-40)]
     near = np.array([0, *beside, *np.negative(beside)], dtype=np.float32)[:, None]
@@ -107,7 +107,7 @@ def test_a_constant_tree(tmp_path):
 def test_line_ends_of_another_system(tmp_path):
     path = tmp_path / "model.txt"
     path.write_bytes(model_text().replace("\n", "\r\n").encode())
-    assert read_forest(path).max_leaves == 3
+    assert read_lightgbm_text(path).max_leaves == 3
 
 
 def test_a_file_cut_anywhere_before_its_end_is_refused(tmp_path, teacher_booster):

@@ -1,27 +1,35 @@
-"""LightGBM's model text, read without LightGBM.
+"""LightGBM's model text, read and written without LightGBM: the project's own form of a forest.
 
 The format is a header of ``key=value`` lines, then one block a tree, then ``end of trees``.
 See LightGBM's ``GBDT::SaveModelToString`` and ``Tree::ToString``.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from distilrank.files import write_text
 from distilrank.forest import (
     DEFAULT_LEFT,
     NAN_IS_MISSING,
-    ZERO,
     ZERO_IS_MISSING,
     Forest,
     Tree,
+    around_zero,
+    check_tree,
 )
 
 # LightGBM's `decision_type`: bit 0 = categorical, bit 1 = default left, then the kind of missing
 # value: 0 = none, 1 = zero, 2 = NaN.
 _CATEGORICAL, _DEFAULT_LEFT, _KIND_AT = 1, 2, 2
 _MISSING = np.array([0, ZERO_IS_MISSING, NAN_IS_MISSING], np.uint8)
+_KIND_OF = np.zeros(8, np.int64)
+_KIND_OF[NAN_IS_MISSING] = 2
+# NaN is missing where zero is.
+_KIND_OF[[ZERO_IS_MISSING, ZERO_IS_MISSING | NAN_IS_MISSING]] = 1
 
 
 def read_lightgbm_text(path: str | os.PathLike) -> Forest:
@@ -46,7 +54,63 @@ def read_lightgbm_text(path: str | os.PathLike) -> Forest:
     )
     if not trees:
         raise ValueError(f"{path} holds no tree")
-    return Forest(trees, n_features, path)
+    names = tuple(_fields(head).get("feature_names", "").split(" "))
+    return Forest(trees, n_features, path, names if names != ("",) else ())
+
+
+def write_lightgbm_text(forest: Forest, path: str | os.PathLike) -> None:
+    """Write ``forest`` as LightGBM text that `read_lightgbm_text` and LightGBM read to the bit.
+
+    Thresholds must be as `around_zero` leaves them, since LightGBM scores what lies within 1e-35
+    of 0 as 0, and finite.
+
+    Raises:
+        ValueError: if the forest holds no tree.
+    """
+    if not forest.trees:
+        raise ValueError(f"a forest without a tree cannot be written to {path}")
+    columns = range(forest.n_features)
+    names = [f"Column_{column}" for column in columns]
+    blocks = [f"Tree={number}\n{_block(tree)}\n\n" for number, tree in enumerate(forest.trees)]
+    header = {
+        "version": "v4",
+        "num_class": 1,
+        "num_tree_per_iteration": 1,
+        "label_index": 0,
+        "max_feature_idx": forest.n_features - 1,
+        "feature_names": " ".join(names),
+        # Of a feature that is not `none` here LightGBM wants the range.
+        "feature_infos": " ".join("[-inf:inf]" for _ in columns),
+        "tree_sizes": " ".join(str(len(block)) for block in blocks),
+    }
+    write_text(path, f"tree\n{_lines(header)}\n\n{''.join(blocks)}end of trees\n")
+
+
+def _lines(fields: Mapping[str, Any]) -> str:
+    return "\n".join(f"{key}={value}" for key, value in fields.items())
+
+
+def _block(tree: Tree) -> str:
+    kind = _KIND_OF[tree.route & (ZERO_IS_MISSING | NAN_IS_MISSING)]
+    decision = kind << _KIND_AT | np.where(tree.route & DEFAULT_LEFT > 0, _DEFAULT_LEFT, 0)
+    nodes = {
+        "split_feature": tree.feature,
+        "split_gain": np.zeros(len(tree.feature), np.int64),
+        "threshold": tree.threshold,
+        "decision_type": decision,
+        "left_child": tree.left,
+        "right_child": tree.right,
+    }
+    # `tolist` gives Python's numbers, whose `repr` is the shortest that reads as the same number.
+    fields = {
+        "num_leaves": tree.leaves,
+        "num_cat": 0,
+        **{key: " ".join(map(repr, array.tolist())) for key, array in nodes.items()},
+        "leaf_value": " ".join(map(repr, tree.value.tolist())),
+        "is_linear": 0,
+        "shrinkage": 1,
+    }
+    return _lines(fields)
 
 
 def _check_header(head: str, path: Path) -> int:
@@ -87,13 +151,13 @@ def _tree(fields: dict[str, str], where: str, n_features: int) -> Tree:
         raise ValueError(f"{where}: categorical splits are not supported; train on numbers only")
     tree = Tree(
         feature=_array(fields, "split_feature", np.int32, nodes, where),
-        threshold=_around_zero(_array(fields, "threshold", np.float64, nodes, where)),
+        threshold=around_zero(_array(fields, "threshold", np.float64, nodes, where)),
         left=_array(fields, "left_child", np.int32, nodes, where),
         right=_array(fields, "right_child", np.int32, nodes, where),
         value=value,
         route=_route(decision, where),
     )
-    _check_tree(tree, where, n_features)
+    check_tree(tree, where, n_features)
     return tree
 
 
@@ -104,13 +168,6 @@ def _route(decision: np.ndarray, where: str) -> np.ndarray:
         raise ValueError(f"{where}: decision_type has an unknown kind of missing value")
     left = np.where((decision & _DEFAULT_LEFT > 0) & (kind > 0), DEFAULT_LEFT, 0)
     return _MISSING[kind] | left.astype(np.uint8)
-
-
-def _around_zero(threshold: np.ndarray) -> np.ndarray:
-    """Thresholds that send what LightGBM takes for 0 the way of 0, comparing with ``<=`` alone."""
-    below = (threshold >= -ZERO) & (threshold < 0)
-    above = (threshold >= 0) & (threshold < ZERO)
-    return np.where(below, np.nextafter(-ZERO, -np.inf), np.where(above, ZERO, threshold))
 
 
 def _array(fields: dict[str, str], key: str, dtype: type, length: int, where: str) -> np.ndarray:
@@ -128,19 +185,3 @@ def _array(fields: dict[str, str], key: str, dtype: type, length: int, where: st
         if len(wrong):
             raise ValueError(f"{where}: {key} holds {wrong[0]:.17g}, expected whole numbers")
     return array.astype(dtype)
-
-
-def _check_tree(tree: Tree, where: str, n_features: int) -> None:
-    """Each node and leaf must be reached exactly once, or a scorer could loop or read beyond."""
-    nodes = len(tree.feature)
-    children = np.sort(np.concatenate([tree.left, tree.right]))
-    expected = np.concatenate([np.arange(-tree.leaves, 0), np.arange(1, nodes)])
-    if not np.array_equal(children, expected):
-        raise ValueError(f"{where}: its children do not form one tree")
-    parent = np.arange(nodes)
-    if any(((child > 0) & (child <= parent)).any() for child in (tree.left, tree.right)):
-        raise ValueError(f"{where}: a child stands before its parent")
-    if tree.feature.min() < 0 or tree.feature.max() >= n_features:
-        raise ValueError(f"{where}: a split uses a feature outside 0..{n_features - 1}")
-    if np.isnan(tree.threshold).any() or not np.isfinite(tree.value).all():
-        raise ValueError(f"{where}: a threshold or leaf value is not a number")
