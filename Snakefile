@@ -15,6 +15,7 @@ include: "rules/quality.smk"
 include: "rules/timing.smk"
 include: "rules/predictor.smk"
 include: "rules/design.smk"
+include: "rules/export.smk"
 include: "rules/report.smk"
 
 
@@ -31,6 +32,7 @@ localrules:
     timing,
     predictor,
     design,
+    export,
 
 
 rule report:
@@ -99,6 +101,13 @@ rule design:
         with_designs("timing", []),
     message:
         "Architectures for each budget are listed, and those to be trained are timed"
+
+
+rule export:
+    input:
+        exported(),
+    message:
+        "The chosen models are exported"
 
 
 onerror:

@@ -11,12 +11,12 @@ from distilrank.config import (
     folder_files,
     per_mille,
 )
-from distilrank.dependencies import library_files, native_files
+from distilrank.dependencies import library_files, native_files, shipped_files
 from distilrank.files import read_json
 from distilrank.folds import folds_of as folds_in
 from distilrank.letor import SPLIT_FILES, SPLITS
 from distilrank.machine import fingerprint
-from distilrank.naming import budget_name
+from distilrank.naming import budget_name, models_named
 from distilrank.recipes import distilled_as, expand_grids
 from distilrank.suggest import suggestion
 from distilrank.teacher_entries import forests_of, kind_of_teacher
@@ -294,6 +294,45 @@ def results_of(kind):
     forest = f"results/{kind}/{TEACHER}/teacher.json"
     network = f"results/{kind}/{RUN}/sp{{sparsity}}.json"
     return [(network if "student" in model else forest).format(**model) for model in chosen]
+
+
+def timing_of(wildcards):
+    """A model's timing file, if it is one of those that are timed."""
+    model = dict(wildcards) | {"fold": int(wildcards.fold)}
+    if "student" not in model:
+        return f"results/timing/{TEACHER}/teacher.json" if is_timed(model) else []
+    model["seed"] = int(wildcards.seed)
+    return f"results/timing/{RUN}/sp{{sparsity}}.json" if is_timed(model) else []
+
+
+def splits_of(wildcards):
+    """Every split's meta.json, for the counts and names that a card tells."""
+    return {name: f"results/data/{FOLD}/{name}/meta.json".format(**wildcards) for name in SPLITS}
+
+
+def about_dataset(wildcards):
+    about = dataset_of(wildcards)
+    return {key: about[key] for key in ("title", "page", "terms") if key in about}
+
+
+def exported():
+    """What `snakemake export` writes: chosen models of each data set's first fold, first seed."""
+    first = [
+        model
+        for model in FORESTS + STUDENTS
+        if model["fold"] == folds_of(model["dataset"])[0]
+        and model.get("seed", config["run"]["seeds"][0]) == config["run"]["seeds"][0]
+    ]
+    try:
+        chosen = models_named(config["export"]["models"], first)
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
+    return [
+        f"results/export/{'students' if 'student' in model else 'teachers'}/"
+        + (f"{RUN}/sp{{sparsity}}" if "student" in model else TEACHER).format(**model)
+        + "/README.md"
+        for model in chosen
+    ]
 
 
 TEACHER_MODELS = [f"results/teachers/{TEACHER}/model.txt".format(**model) for model in FORESTS]
