@@ -1,4 +1,4 @@
-"""Commands for people outside the workflow: ``distilrank score ...``, ``distilrank predict-time ...``.
+"""Commands for people outside the workflow: ``distilrank score``, ``distilrank predict-time``.
 
 Exit status 0: done. 2: something given is wrong, or a file is missing. 3: the times printed were
 calibrated on another machine, or with another build of the native library, than this one's.

@@ -110,46 +110,48 @@ def _file_of(model: Model) -> str:
 
 
 def _readme(model: Model, expected: np.ndarray) -> str:
-    file, features = _file_of(model), model.n_features
     is_network = isinstance(model, Student)
-    what = (
-        "the network: weights, biases, the z-score of its features, its architecture"
+    files = {
+        _file_of(model): "the network: weights, biases, the z-score of its features, its widths"
         if is_network
-        else "the forest, as LightGBM text"
+        else "the forest, as LightGBM text",
+        "model.onnx": f"the same network for ONNX Runtime: `rows` (n, {model.n_features}) float32 "
+        "to `scores` (n, 1); the z-score is folded into the first layer, and pruned weights are "
+        "stored as zeros, dense",
+        "distilrank/": f"the library `{LIBRARY}`, its C header `distilrank.h`, and its Python "
+        "package, which needs NumPy alone",
+        "score.c": "an example in C",
+        "score.py": "an example in Python",
+        "rows.csv": f"{DOCUMENTS} made-up documents, none of the data",
+        "scores.txt": "the scores they must get, computed in double precision",
+        "model_card.md": "what the model is, how well it ranks, how fast, whose data",
+        "LICENSE": "of all that is not the model: Apache-2.0",
+    }
+    listed = "\n".join(
+        f"| `{name}` | {what} |" for name, what in files.items() if is_network or "onnx" not in name
     )
-    onnx_line = (
-        f"| `model.onnx` | the same network for ONNX Runtime: `rows` (n, {features}) float32 to "
-        "`scores` (n, 1); the z-score is folded into the first layer, and pruned weights are "
-        "stored as zeros, dense |\n"
-    )
-    onnx_use = f"""
-From Python with ONNX Runtime, without the library:
+    return _README.format(
+        files=listed, model=_file_of(model), features=model.n_features,
+        onnx=_ONNX.format(features=model.n_features) if is_network else "",
+        within=f"{tolerance(expected):.2g}", share=f"{TOLERANCE:g}",
+    )  # fmt: skip
 
-```python
-session = onnxruntime.InferenceSession("model.onnx")
-scores = session.run(["scores"], {{"rows": rows}})[0][:, 0]  # (n, {features}) float32
-```
-"""
-    return f"""# An exported model
 
-What it is, how well it ranks, how fast and on whose data: [model_card.md](model_card.md).
+_README = """# An exported model
 
 | file | what |
 |---|---|
-| `{file}` | {what} |
-{onnx_line if is_network else ""}| `distilrank/` | the library `{LIBRARY}`, its C header `distilrank.h` and its Python package, which needs NumPy alone |
-| `score.c`, `score.py` | examples |
-| `rows.csv`, `scores.txt` | {DOCUMENTS} made-up documents, none of the data, and the scores they must get |
-| `model_card.md` | the model's card |
-| `LICENSE` | of what is not the model: Apache-2.0 |
+{files}
 
-A document is {features} numbers (float32), in the order of the features the model was trained on. One call scores all
-documents of a query. The file `{file}` is data alone: nothing in it is run.
+A document is {features} numbers (float32), in the order of the features that the model learnt
+from. One call scores all documents of a query. `{model}` is data alone: nothing in it is run.
 
-From C, the compiler's line stands in `score.c`:
+From C:
 
 ```sh
-./score {file} rows.csv
+cc -std=c99 -O2 score.c -Idistilrank -Ldistilrank -ldistilrank \\
+  -Wl,-rpath,'$ORIGIN/distilrank' -o score
+./score {model} rows.csv
 ```
 
 From Python, where the package is installed or the program lies beside `distilrank/`:
@@ -157,10 +159,18 @@ From Python, where the package is installed or the program lies beside `distilra
 ```python
 import distilrank
 
-scorer = distilrank.Scorer("{file}")
+scorer = distilrank.Scorer("{model}")
 scores = scorer.score(rows)  # (n, {features}) float32; another thread takes scorer.clone()
 ```
-{onnx_use if is_network else ""}
-Each of these gives the scores of `scores.txt`, which were computed in double precision, within {tolerance(expected):.2g}: {TOLERANCE:g} of
-their standard deviation.
+{onnx}
+Each of these gives the scores of `scores.txt` within {within}, which is {share} of their standard
+deviation.
+"""
+_ONNX = """
+From Python with ONNX Runtime, without the library:
+
+```python
+session = onnxruntime.InferenceSession("model.onnx")
+scores = session.run(["scores"], {{"rows": rows}})[0][:, 0]  # (n, {features}) float32
+```
 """

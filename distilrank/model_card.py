@@ -1,16 +1,23 @@
-"""The page that goes with an exported model: what it is, how well it ranks, how fast, whose data."""
+"""The page that goes with an exported model: what it is, how well it ranks, how fast."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import yaml
 
 from distilrank.rounding import fixed, interval, p_text, percent, quartiles, significant, whole
 
 Json = Mapping[str, Any]
 # Of all engines that were timed, those that the exported files are scored with.
 _SHIPPED = ("native-forest", "native-fp32", "native-bf16", "native-int8", "onnxruntime")
-_METRICS = {"ndcg@1": "nDCG@1", "ndcg@5": "nDCG@5", "ndcg@10": "nDCG@10", "map": "MAP", "mrr": "MRR"}
+_METRICS = {
+    "ndcg@1": "nDCG@1",
+    "ndcg@5": "nDCG@5",
+    "ndcg@10": "nDCG@10",
+    "map": "MAP",
+    "mrr": "MRR",
+}
 
 
 @dataclass(frozen=True)
@@ -107,13 +114,14 @@ def _data(facts: Facts) -> str:
 
 def _ranking(facts: Facts) -> str:
     splits = facts.quality["splits"]
-    names = list(dict.fromkeys(name for split in splits.values() for name in split["metrics"]))
+    found = {name for split in splits.values() for name in split["metrics"]}
+    names = [*(name for name in _METRICS if name in found), *sorted(found - set(_METRICS))]
     heading = "| split | " + " | ".join(_METRICS.get(name, name) for name in names) + " |"
     lines = [
         f"| {split} | "
-        + " | ".join(fixed(found["metrics"].get(name, {}).get("mean"), 4) for name in names)
+        + " | ".join(fixed(content["metrics"].get(name, {}).get("mean"), 4) for name in names)
         + " |"
-        for split, found in splits.items()
+        for split, content in splits.items()
     ]
     conventions = "; ".join(f"{name}: {value}" for name, value in _conventions(facts))
     return "\n".join(
@@ -166,7 +174,7 @@ def _times(facts: Facts) -> str:
     return heading + "\n".join(
         [
             "Microseconds a document by documents a call: the median, and the quartiles, of "
-            f"{settings['rounds']} rounds on one thread.",
+            f"{settings['rounds']} rounds on one thread. The quality above is that of fp32.",
             "",
             "| engine | " + " | ".join(map(str, batches)) + " |",
             "|---" * (len(batches) + 1) + "|",
@@ -201,5 +209,7 @@ def _unused(facts: Facts) -> str:
 
 
 def _made(facts: Facts) -> str:
-    settings = json.dumps(facts.settings, indent=1)
-    return f"## Settings it was made with\n\n```json\n{settings}\n```"
+    settings = yaml.safe_dump(
+        dict(facts.settings), sort_keys=False, default_flow_style=None, width=1000
+    )
+    return f"## Settings it was made with\n\n```yaml\n{settings}```"

@@ -140,7 +140,7 @@ class Scorer:
             raise ValueError(f"rows is a {type(rows).__name__}, expected a NumPy array") from None
         values = _Floats.from_buffer(rows) if alike else self._take(rows)
         if out is None:
-            out = np.empty(len(rows), np.float32)
+            out = np.empty(len(rows), _FLOAT32)
             scores = _Floats.from_buffer(out)
         else:
             if out is not self._out:

@@ -1,6 +1,7 @@
 /* Score the documents of a text file, one a line: features in order, separated by commas.
  *
- *     cc -std=c99 -O2 score.c -Idistilrank -Ldistilrank -ldistilrank -Wl,-rpath,'$ORIGIN/distilrank' -o score
+ *     cc -std=c99 -O2 score.c -Idistilrank -Ldistilrank -ldistilrank \
+ *       -Wl,-rpath,'$ORIGIN/distilrank' -o score
  *     ./score model.safetensors rows.csv [CALLS]
  *
  * prints the scores, or, with a number of calls, the microseconds that a document takes in them.
