@@ -171,10 +171,11 @@ def _times(facts: Facts) -> str:
         if any(line["engine"] == engine for line in own)
     ]
     machine, settings = facts.timing["machine"], facts.timing["settings"]
+    exact = " The quality above is that of fp32." if facts.model["kind"] == "network" else ""
     return heading + "\n".join(
         [
             "Microseconds a document by documents a call: the median, and the quartiles, of "
-            f"{settings['rounds']} rounds on one thread. The quality above is that of fp32.",
+            f"{settings['rounds']} rounds on one thread.{exact}",
             "",
             "| engine | " + " | ".join(map(str, batches)) + " |",
             "|---" * (len(batches) + 1) + "|",
