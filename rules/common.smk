@@ -31,6 +31,8 @@ except ValueError as error:
 FOLD = "{dataset}/fold{fold}"
 TEACHER = "{dataset}/fold{fold}/{teacher}"
 RUN = "{dataset}/fold{fold}/{teacher}/{student}/{recipe}/seed{seed}"
+EXPORTED_TEACHER = f"results/export/teachers/{TEACHER}/README.md"
+EXPORTED_STUDENT = f"results/export/students/{RUN}/sp{{sparsity}}/README.md"
 DESIGN = "results/design/{machine}/{dataset}"
 
 NATIVE = "results/native/libdistilrank.so"
@@ -327,12 +329,8 @@ def exported():
         chosen = models_named(config["export"]["models"], first)
     except ValueError as error:
         raise WorkflowError(str(error)) from None
-    return [
-        f"results/export/{'students' if 'student' in model else 'teachers'}/"
-        + (f"{RUN}/sp{{sparsity}}" if "student" in model else TEACHER).format(**model)
-        + "/README.md"
-        for model in chosen
-    ]
+    folder = {True: EXPORTED_STUDENT, False: EXPORTED_TEACHER}
+    return [folder["student" in model].format(**model) for model in chosen]
 
 
 TEACHER_MODELS = [f"results/teachers/{TEACHER}/model.txt".format(**model) for model in FORESTS]

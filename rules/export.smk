@@ -12,7 +12,7 @@ rule export_scorer:
         shipped=list(shipped_files().values()),
         library=library("export_scorer"),
     output:
-        f"results/export/students/{RUN}/sp{{sparsity}}/README.md",
+        EXPORTED_STUDENT,
     log:
         f"results/logs/export_scorer/students/{RUN}/sp{{sparsity}}.log",
     benchmark:
@@ -42,7 +42,7 @@ use rule export_scorer as export_forest with:
         shipped=list(shipped_files().values()),
         library=library("export_scorer"),
     output:
-        f"results/export/teachers/{TEACHER}/README.md",
+        EXPORTED_TEACHER,
     log:
         f"results/logs/export_scorer/teachers/{TEACHER}.log",
     benchmark:
