@@ -22,6 +22,7 @@ include: "rules/timing.smk"
 include: "rules/predictor.smk"
 include: "rules/design.smk"
 include: "rules/accounts.smk"
+include: "rules/export.smk"
 include: "rules/report.smk"
 
 
@@ -41,6 +42,7 @@ localrules:
     timing,
     predictor,
     design,
+    export,
 
 
 rule report:
@@ -109,6 +111,13 @@ rule design:
         with_designs("timing", []),
     message:
         "Architectures for each budget are listed, and those to be trained are timed"
+
+
+rule export:
+    input:
+        exported(),
+    message:
+        "The chosen models are exported"
 
 
 onstart:

@@ -1,20 +1,30 @@
-"""Commands for people outside the workflow: ``python -m distilrank predict-time ...``.
+"""Commands for people outside the workflow: ``distilrank score``, ``distilrank predict-time``.
 
 Exit status 0: done. 1: the compared results differ. 2: something given is wrong, or a file is
 missing. 3: the times printed were calibrated on another machine, or with another build of the
 native library, than this one's.
+
+Scoring needs NumPy alone, so what predicting needs is imported when it is asked for.
 """
+
+from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
 
 from distilrank.compare import KINDS, Comparison, compare_results
+from distilrank.files import write_text
 from distilrank.machine import fingerprint
-from distilrank.native import find_library, library_version
-from distilrank.planned import Estimate, NativeTimes
+from distilrank.native import find_library, library_version, parse_blocks
+from distilrank.scorer import PRECISIONS, Scorer
+
+if TYPE_CHECKING:
+    from distilrank.planned import Estimate, NativeTimes
 
 DONE, DIFFERENT, WRONG, ELSEWHERE = 0, 1, 2, 3
 CALIBRATION = Path("results", "predictor", "native.json")
@@ -24,6 +34,7 @@ _STATUSES = (
     "exit status: 0 predicted for this machine; 2 a wrong argument, or no calibration; 3 predicted "
     "from the calibration of another machine or of another build of the native library"
 )
+_BLOCK = 1 << 19
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,18 +44,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return WRONG
+    except ModuleNotFoundError as error:
+        print(
+            f"error: this command needs the package {error.name}, which is not installed; run it "
+            "in the project's environment",
+            file=sys.stderr,
+        )
+    return WRONG
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="distilrank", description="Distilled ranking networks.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    _add_predict_time(commands)
+    _add_score(commands)
+    _add_predict(commands)
     _add_compare_results(commands)
     return parser
 
 
-def _add_predict_time(commands: Any) -> None:
+def _add_score(commands: argparse._SubParsersAction) -> None:
+    score = commands.add_parser(
+        "score",
+        help="score the documents of a LETOR file",
+        description="Score the documents of a LETOR file: one score a line, in the file's order.",
+        epilog="exit status: 0 scored; 2 a wrong argument, or a file that is missing or wrong",
+    )
+    score.add_argument(
+        "--model", required=True, metavar="FILE",
+        help="a network that distilrank saved (model.safetensors), or a forest as LightGBM text",
+    )  # fmt: skip
+    score.add_argument(
+        "--data", required=True, type=Path, metavar="FILE",
+        help="lines of 'label qid:Q id:value id:value ...'; labels and queries do not count",
+    )  # fmt: skip
+    score.add_argument(
+        "--output", type=Path, metavar="FILE", help="where the scores go; printed if not given"
+    )
+    score.add_argument(
+        "--precision", choices=PRECISIONS, default="fp32", help="of networks; fp32 if not given"
+    )
+    score.set_defaults(run=_score)
+
+
+def _add_predict(commands: argparse._SubParsersAction) -> None:
     predict = commands.add_parser(
         "predict-time",
         help="what a network that need not exist would take on this machine",
@@ -110,7 +152,54 @@ def _differences_of(found: Comparison, options: argparse.Namespace) -> list[str]
     return [f"{found.kind:<8} {', '.join(counted)}", *named]
 
 
+def _score(options: argparse.Namespace) -> int:
+    with Scorer(options.model, precision=options.precision) as scorer:
+        scores, used = score_letor(scorer, options.data)
+    # All of them or none: a mistake in the last line leaves nothing behind.
+    text = "".join(f"{score:.9g}\n" for score in scores.tolist())
+    if options.output:
+        write_text(options.output, text)
+    else:
+        print(text, end="")
+    if used < scorer.n_features:
+        print(
+            f"warning: the last feature of {options.data} that is not 0 everywhere is {used}, and "
+            f"the model has {scorer.n_features}; is it a model of other features?",
+            file=sys.stderr,
+        )
+    return DONE
+
+
+def score_letor(scorer: Scorer, path: Path) -> tuple[np.ndarray, int]:
+    """Score a LETOR file's documents.
+
+    Returns:
+        (documents,) float32 scores in the file's order, and the highest feature id whose value is
+        not 0 in every document.
+
+    Raises:
+        ValueError: if there is no file; or names the line and what is wrong with it.
+        OSError: if the file cannot be read.
+    """
+    if not path.exists():
+        raise ValueError(f"there is no file {path}, which --data names")
+    found, used = [], np.zeros(scorer.n_features, bool)
+    with path.open("rb") as file:
+        blocks = parse_blocks(_blocks(file), str(path), scorer.n_features, returning=True)
+        for rows, _, _ in blocks:
+            found.append(scorer.score(rows))
+            used |= rows.any(axis=0)
+    return np.concatenate(found), int(np.flatnonzero(used).max(initial=-1)) + 1
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    while block := file.read(_BLOCK):
+        yield block
+
+
 def _predict_time(options: argparse.Namespace) -> int:
+    from distilrank.planned import NativeTimes
+
     widths = parse_architecture(options.arch)
     if not 0 <= options.sparsity < 1:
         raise ValueError(

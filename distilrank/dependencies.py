@@ -54,6 +54,20 @@ def native_files(*parts: str) -> list[str]:
     ]
 
 
+def shipped_files() -> dict[str, str]:
+    """What an exported model's folder has beside the model: its place there, and the source.
+
+    The Python modules are those that `Scorer` rests on; they need NumPy alone.
+    """
+    modules = ("__init__", "files", "forest", "letor", "native", "scorer")
+    package = {f"distilrank/{name}.py": _PACKAGE / f"{name}.py" for name in modules}
+    header = {"distilrank/distilrank.h": _PACKAGE / "native" / "distilrank.h"}
+    beside = {name: _PACKAGE.parent / "examples" / name for name in ("score.c", "score.py")}
+    licence = {"LICENSE": _PACKAGE.parent / "LICENSE"}
+    found = package | header | beside | licence
+    return {place: str(source) for place, source in found.items()}
+
+
 @cache
 def _imports(path: Path) -> frozenset[Path]:
     names: set[str] = set()

@@ -34,8 +34,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         temporary = temporary_beside(path)
         try:
             yield temporary
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+            _flush(temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -83,6 +82,33 @@ def _is_full(error: Exception) -> bool:
         return True
     words = rf"os error {errno.ENOSPC}\b|\d+ requested and \d+ written"
     return re.search(words, str(error)) is not None
+
+
+@contextmanager
+def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """The same for a folder: yield an empty one, which becomes ``path`` if the block succeeds.
+
+    What was at ``path`` is removed first, so that after a failure nothing old passes for new.
+    """
+    path = Path(path)
+    if path.exists():
+        shutil.rmtree(path)
+    with explaining_full_disk(path):
+        temporary = temporary_beside(path)
+        temporary.mkdir()
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _flush(file)
+            temporary.rename(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

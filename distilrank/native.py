@@ -16,7 +16,7 @@ import numpy as np
 from distilrank.letor import LONGEST_LINE, PROBLEMS, problem
 
 LIBRARY = "libdistilrank.so"
-_ABI = 4
+_ABI = 5
 # Rows are handed out in blocks of about this size, which stays in a processor's cache.
 _BLOCK_BYTES = 1 << 18
 # Which way through the text, of the header's levels: the best that the processor can take.
@@ -42,19 +42,21 @@ def choose_library(path: str | os.PathLike) -> None:
 
 
 def find_library() -> Path:
-    """Where the library lies: as chosen, as the workflow built it, or beside the package.
+    """Where the library lies: as chosen, beside the package, or as the workflow built it.
+
+    What is installed comes first: it must not run whatever lies in the folder it is used in.
 
     Raises:
         OSError: if it is in no such place.
     """
     if chosen := os.environ.get(_CHOSEN):
         return Path(chosen)
-    places = [Path("results", "native", LIBRARY), Path(__file__).parent / LIBRARY]
+    places = [Path(__file__).parent / LIBRARY, Path("results", "native", LIBRARY)]
     for place in places:
         if place.exists():
             return place
     raise OSError(
-        f"the native library is not built: no {places[0]} in this folder, and none beside the "
+        f"the native library is not built: no {places[1]} in this folder, and none beside the "
         "package; run 'snakemake native'"
     )
 

@@ -10,13 +10,15 @@ import ctypes
 import json
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from distilrank.forest import Forest
 from distilrank.native import load
-from distilrank.student import Student
+
+if TYPE_CHECKING:  # Reading it in Python needs safetensors; scoring needs NumPy alone.
+    from distilrank.student import Student
 
 # The orders are those of enum distilrank_level and enum distilrank_precision.
 LEVELS = ("best", "portable", "avx2", "avx512", "amx")
@@ -25,6 +27,7 @@ PRECISIONS = ("fp32", "bf16", "int8")
 _INT32, _INT64 = ctypes.c_int32, ctypes.c_int64
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
 _SENTENCE = 500
+_FLOAT32 = np.dtype(np.float32)
 # A pointer that holds on to an array's memory.
 _Floats = ctypes.c_float * 0
 
@@ -49,6 +52,15 @@ class _Network(ctypes.Structure):
     ]
 
 
+class _Call(ctypes.Structure):
+    """What seldom changes from call to call."""
+
+    _fields_ = [
+        ("scorer", _POINTER), ("n", _INT64), ("stride", _INT64),
+        ("error", _POINTER), ("size", _SIZE),
+    ]  # fmt: skip
+
+
 class Scorer:
     """A model made ready to score by one thread at a time; `clone` it for another thread.
 
@@ -60,7 +72,7 @@ class Scorer:
 
     def __init__(
         self,
-        model: Forest | Student,
+        model: str | os.PathLike | Forest | Student,
         level: str = "best",
         precision: str = "fp32",
         library: str | os.PathLike | None = None,
@@ -68,73 +80,42 @@ class Scorer:
         """Make ``model`` ready: the only step that allocates.
 
         Args:
-            model: what to score with; it is copied.
+            model: what to score with: the file of a saved `Student` or of a forest as LightGBM
+                text, told by its content and read by the library itself, so that a file from a
+                stranger is safe to open; or such a model in memory, which is copied. The scores
+                are the same either way.
             level: one of `LEVELS`: how far to go; what the processor lacks is never used.
             precision: one of `PRECISIONS`, for networks.
             library: the native library; where `native.find_library` finds it if not given.
 
         Raises:
-            ValueError: if the model cannot be scored, or an option is none: a sentence.
+            ValueError: if the model cannot be scored, or an option is none: a sentence, with the
+                path where a file is missing or is no model.
             OSError: if the native library is missing.
         """
         options = _options(level, precision)
         self._handle: int | None = None
         self._native = _native(library)
-        self.n_features = model.n_features
-        if isinstance(model, Forest):
-            create, (structure, kept) = self._native.distilrank_scorer_forest, _of_forest(model)
-        else:
-            create, (structure, kept) = self._native.distilrank_scorer_network, _of_student(model)
         error = ctypes.create_string_buffer(_SENTENCE)
-        handle = create(ctypes.byref(structure), ctypes.byref(options), error, len(error))
-        del kept  # The library copied what it needs.
+        if isinstance(model, str | os.PathLike):
+            what, given, named = "open", _file_name(model), f"{os.fsdecode(model)}: "
+        else:
+            what, given, named = *_structure(model), ""
+        create = getattr(self._native, f"distilrank_scorer_{what}")
+        handle = create(given, ctypes.byref(options), error, _SENTENCE)
+        if not handle:
+            raise ValueError(named + error.value.decode(errors="replace"))
         self._own(handle, error)
 
-    @classmethod
-    def open(
-        cls,
-        path: str | os.PathLike,
-        level: str = "best",
-        precision: str = "fp32",
-        library: str | os.PathLike | None = None,
-    ) -> Scorer:
-        """Make the model in a file ready: a saved `Student`, or a forest as LightGBM text.
-
-        The library reads the file itself, told by its content: the same scores as by
-        ``Scorer(Student.load(path))`` and ``Scorer(read_forest(path))``. A file from a stranger is
-        safe to open.
-
-        Raises:
-            ValueError: if the file is missing, or is no model that can be scored: a sentence with
-                the path; or if an option is none.
-            OSError: if the native library is missing.
-        """
-        options = _options(level, precision)
-        scorer = object.__new__(cls)
-        scorer._handle, scorer._native = None, _native(library)
-        name = os.fsencode(path)
-        if b"\0" in name:  # C would read up to there, and open another file.
-            raise ValueError(f"{os.fsdecode(path)!r} is no file's name")
-        error = ctypes.create_string_buffer(_SENTENCE)
-        handle = scorer._native.distilrank_scorer_open(
-            name, ctypes.byref(options), error, len(error)
-        )
-        if not handle:
-            raise ValueError(f"{os.fsdecode(path)}: {error.value.decode(errors='replace')}")
-        scorer.n_features = scorer._native.distilrank_scorer_features(handle)
-        scorer._own(handle, error)
-        return scorer
-
-    def _own(self, handle: int | None, error: Any) -> None:
-        if not handle:
-            raise ValueError(error.value.decode())
+    def _own(self, handle: int, error: Any) -> None:
         self._handle, self._error = handle, error
-        self._score = self._native["distilrank_scorer_score"]
+        self.n_features = self._native.distilrank_scorer_features(handle)
+        self._score = self._native["distilrank_scorer_call"]
         self._score.restype = _INT32
         # Made once: arguments that ctypes converts anew cost more than scoring a document.
-        self._scorer, self._size = _POINTER(handle), _SIZE(_SENTENCE)
-        self._count, self._stride = _INT64(), _INT64()
-        self._out, self._scores = None, None
+        self._call = _Call(handle, 0, 0, ctypes.addressof(error), _SENTENCE)
+        self._argument = ctypes.byref(self._call)
+        self._shape, self._out, self._scores = None, None, None
 
     def score(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Score ``rows``.
@@ -143,7 +124,8 @@ class Scorer:
             rows: (documents, n_features) float32, each row's values side by side; the rows may be
                 any distance apart that is a multiple of a float and not below the width, as in
                 ``matrix[:, 3:139]``.
-            out: (documents,) float32, contiguous: where the scores go, if given.
+            out: (documents,) float32, contiguous: where the scores go, if given. Calls that bring
+                the same array again save a little time.
 
         Returns:
             (documents,) float32: ``out``, or a new array.
@@ -151,23 +133,31 @@ class Scorer:
         Raises:
             ValueError: if an array has another shape, type or layout.
         """
-        self._count.value = count = len(rows)
-        self._stride.value = _stride(rows, self.n_features)
-        self._open()
+        try:
+            # As the last call's: there is nothing else to look at.
+            alike = rows.shape == self._shape and rows.dtype is _FLOAT32 and rows.flags.carray
+        except AttributeError:
+            raise ValueError(f"rows is a {type(rows).__name__}, expected a NumPy array") from None
+        values = _Floats.from_buffer(rows) if alike else self._take(rows)
         if out is None:
-            out = np.empty(count, np.float32)
-            scores = _pointer(out)
+            out = np.empty(len(rows), _FLOAT32)
+            scores = _Floats.from_buffer(out)
         else:
             if out is not self._out:
                 self._scores, self._out = _pointer_to_scores(out), out
-            if len(out) != count:
-                raise ValueError(f"out has room for {len(out)} scores, {count} rows given")
+            if len(out) != len(rows):
+                raise ValueError(f"out has room for {len(out)} scores, {len(rows)} rows given")
             scores = self._scores
-        if self._score(
-            self._scorer, _pointer(rows), self._count, self._stride, scores, self._error, self._size
-        ):
+        if self._score(self._argument, values, scores):
             raise ValueError(self._error.value.decode())
         return out
+
+    def _take(self, rows: np.ndarray) -> Any:
+        """Check ``rows`` and be ready for their like; a pointer to them."""
+        self._open()
+        self._call.stride, self._call.n = _stride(rows, self.n_features), len(rows)
+        self._shape = rows.shape if rows.flags.c_contiguous else None
+        return _pointer(rows)
 
     def profile(self, rows: np.ndarray) -> np.ndarray:
         """Score ``rows``, and tell where the time goes.
@@ -196,9 +186,11 @@ class Scorer:
     def clone(self) -> Scorer:
         """The same model with buffers of its own, for another thread."""
         twin = object.__new__(Scorer)
-        twin._handle, twin._native, twin.n_features = None, self._native, self.n_features
+        twin._handle, twin._native = None, self._native
         error = ctypes.create_string_buffer(_SENTENCE)
-        handle = self._native.distilrank_scorer_clone(self._open(), error, len(error))
+        handle = self._native.distilrank_scorer_clone(self._open(), error, _SENTENCE)
+        if not handle:
+            raise ValueError(error.value.decode())
         twin._own(handle, error)
         return twin
 
@@ -208,7 +200,7 @@ class Scorer:
 
     def close(self) -> None:
         """Free the model; a second time does nothing."""
-        handle, self._handle = self._handle, None
+        handle, self._handle, self._shape = self._handle, None, None
         if handle:
             self._native.distilrank_scorer_destroy(handle)
 
@@ -250,6 +242,13 @@ def _native(path: str | os.PathLike | None) -> ctypes.CDLL:
             function = getattr(library, f"distilrank_scorer_{name}")
             function.restype, function.argtypes = result, arguments
     return library
+
+
+def _file_name(path: str | os.PathLike) -> bytes:
+    name = os.fsencode(path)
+    if b"\0" in name:  # C would read up to there, and open another file.
+        raise ValueError(f"{os.fsdecode(path)!r} is no file's name")
+    return name
 
 
 def _pointer(array: np.ndarray) -> Any:
@@ -296,6 +295,13 @@ def _stride(rows: np.ndarray, n_features: int) -> int:
             "side, and the rows apart; use np.ascontiguousarray(rows)"
         )
     return bytes_apart // 4
+
+
+def _structure(model: Forest | Student) -> tuple[str, Any]:
+    """What the library calls such a model, and a reference that keeps all of it alive."""
+    is_forest = isinstance(model, Forest)
+    structure, structure.arrays = _of_forest(model) if is_forest else _of_student(model)
+    return "forest" if is_forest else "network", ctypes.byref(structure)
 
 
 def _of_forest(forest: Forest) -> tuple[_Forest, list[np.ndarray]]:

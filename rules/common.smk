@@ -14,7 +14,7 @@ from distilrank.config import (
     per_mille,
 )
 from distilrank.demand import data_mb, demand
-from distilrank.dependencies import library_digest, native_files
+from distilrank.dependencies import library_digest, native_files, shipped_files
 from distilrank.files import read_json
 from distilrank.folds import entry_of_fold
 from distilrank.folds import folds_of as folds_in
@@ -22,7 +22,7 @@ from distilrank.layout import claim
 from distilrank.letor import SPLIT_FILES, SPLITS
 from distilrank.logs import SCHEDULER
 from distilrank.machine import fingerprint
-from distilrank.naming import budget_name
+from distilrank.naming import budget_name, models_named
 from distilrank.recipes import distilled_as, expand_grids
 from distilrank.suggest import suggestion
 from distilrank.teacher_entries import forests_of, kind_of_teacher
@@ -49,6 +49,8 @@ os.environ[SCHEDULER] = str(os.getpid())
 FOLD = "{dataset}/fold{fold}"
 TEACHER = "{dataset}/fold{fold}/{teacher}"
 RUN = "{dataset}/fold{fold}/{teacher}/{student}/{recipe}/seed{seed}"
+EXPORTED_TEACHER = f"results/export/teachers/{TEACHER}/README.md"
+EXPORTED_STUDENT = f"results/export/students/{RUN}/sp{{sparsity}}/README.md"
 DESIGN = "results/design/{machine}/{dataset}"
 
 NATIVE = "results/native/libdistilrank.so"
@@ -355,6 +357,41 @@ def results_of(kind):
     forest = f"results/{kind}/{TEACHER}/teacher.json"
     network = f"results/{kind}/{RUN}/sp{{sparsity}}.json"
     return [(network if "student" in model else forest).format(**model) for model in chosen]
+
+
+def timing_of(wildcards):
+    """A model's timing file, if it is one of those that are timed."""
+    model = dict(wildcards) | {"fold": int(wildcards.fold)}
+    if "student" not in model:
+        return f"results/timing/{TEACHER}/teacher.json" if is_timed(model) else []
+    model["seed"] = int(wildcards.seed)
+    return f"results/timing/{RUN}/sp{{sparsity}}.json" if is_timed(model) else []
+
+
+def splits_of(wildcards):
+    """Every split's meta.json, for the counts and names that a card tells."""
+    return {name: f"results/data/{FOLD}/{name}/meta.json".format(**wildcards) for name in SPLITS}
+
+
+def about_dataset(wildcards):
+    about = dataset_of(wildcards)
+    return {key: about[key] for key in ("title", "page", "terms") if key in about}
+
+
+def exported():
+    """What `snakemake export` writes: chosen models of each data set's first fold, first seed."""
+    first = [
+        model
+        for model in FORESTS + STUDENTS
+        if model["fold"] == folds_of(model["dataset"])[0]
+        and model.get("seed", config["run"]["seeds"][0]) == config["run"]["seeds"][0]
+    ]
+    try:
+        chosen = models_named(config["export"]["models"], first)
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
+    folder = {True: EXPORTED_STUDENT, False: EXPORTED_TEACHER}
+    return [folder["student" in model].format(**model) for model in chosen]
 
 
 TEACHER_MODELS = [f"results/teachers/{TEACHER}/model.txt".format(**model) for model in FORESTS]

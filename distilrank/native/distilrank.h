@@ -16,7 +16,7 @@ extern "C" {
 #define DISTILRANK_API __attribute__((visibility("default")))
 
 /* Goes up by one with every change of this file that an older binding would not understand. */
-#define DISTILRANK_ABI 4
+#define DISTILRANK_ABI 5
 DISTILRANK_API int32_t distilrank_abi(void);
 
 /* ---- The LETOR parser: bytes in, cut anywhere; whole documents out ----
@@ -177,6 +177,17 @@ DISTILRANK_API distilrank_scorer *distilrank_scorer_clone(const distilrank_score
 DISTILRANK_API int32_t distilrank_scorer_score(distilrank_scorer *, const float *rows, int64_t n,
                                                int64_t stride, float *scores, char *error,
                                                size_t size);
+
+/* The same for callers to whom each argument costs time, as from Python: what seldom changes from
+ * call to call stands in one place. */
+typedef struct {
+    distilrank_scorer *scorer;
+    int64_t n, stride;
+    char *error;
+    size_t size;
+} distilrank_call;
+DISTILRANK_API int32_t distilrank_scorer_call(const distilrank_call *, const float *rows,
+                                              float *scores);
 
 /* How many features a row has; -1 for NULL. */
 DISTILRANK_API int64_t distilrank_scorer_features(const distilrank_scorer *);

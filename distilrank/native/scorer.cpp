@@ -109,6 +109,12 @@ int32_t distilrank_scorer_score(distilrank_scorer *scorer, const float *rows, in
     return 0;
 }
 
+int32_t distilrank_scorer_call(const distilrank_call *call, const float *rows, float *scores) {
+    if (!call) return 1;
+    return distilrank_scorer_score(call->scorer, rows, call->n, call->stride, scores, call->error,
+                                   call->size);
+}
+
 int64_t distilrank_scorer_features(const distilrank_scorer *scorer) {
     return scorer ? scorer->scorer->n_features() : -1;
 }

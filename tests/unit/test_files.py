@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import names
 
-from distilrank.files import read_json, replacing, temporary_beside, write_array, write_json
+from distilrank.files import (
+    read_json,
+    replacing,
+    replacing_folder,
+    temporary_beside,
+    write_array,
+    write_json,
+)
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -92,6 +99,25 @@ def test_a_full_disk_is_a_sentence_with_the_file_and_the_space(tmp_path, error):
 def test_another_error_of_the_system_is_left_as_it_is(tmp_path):
     with pytest.raises(IsADirectoryError), replacing(tmp_path / "model.txt"):
         (tmp_path).read_text()
+
+
+def test_a_folder_appears_only_at_the_end_and_takes_an_older_ones_place(tmp_path):
+    path = tmp_path / "deep" / "made"
+    (path / "old").mkdir(parents=True)
+    with replacing_folder(path) as temporary:
+        (temporary / "inner").mkdir()
+        (temporary / "inner" / "file").write_text("new")
+        assert not path.exists()
+    assert names(path) == ["inner"] and names(path.parent) == ["made"]
+    assert (path / "inner" / "file").read_text() == "new"
+
+
+def test_a_folder_that_fails_leaves_nothing(tmp_path):
+    (tmp_path / "made").mkdir()
+    with pytest.raises(KeyError), replacing_folder(tmp_path / "made") as temporary:
+        (temporary / "half").write_text("half")
+        raise KeyError
+    assert names(tmp_path) == []
 
 
 @given(value=st.dictionaries(st.text("abc"), PLAIN))

@@ -1,4 +1,4 @@
-"""Scorers from model files: `Scorer.open` gives what the Python readers give, or a sentence."""
+"""Scorers from model files: `Scorer(path)` gives what the Python readers give, or a sentence."""
 
 import json
 from contextlib import suppress
@@ -42,7 +42,7 @@ def rows_for(n_features: int, count: int = 9) -> np.ndarray:
 def refusal(path: Path, library) -> str:
     """What opening says of a file that is no model, after the path; "" where it is taken."""
     try:
-        Scorer.open(path, library=library).close()
+        Scorer(path, library=library).close()
     except ValueError as error:
         sentence = str(error)
         assert sentence.startswith(f"{path}: ")
@@ -57,7 +57,7 @@ def check_same(model, path: Path, library, level="best", precision="fp32") -> No
     rows = rows_for(model.n_features, 140)
     with (
         Scorer(model, level, precision, library) as expected,
-        Scorer.open(path, level, precision, library) as found,
+        Scorer(path, level, precision, library) as found,
     ):
         assert found.describe() == expected.describe()
         assert found.n_features == model.n_features
@@ -194,7 +194,7 @@ def test_a_file_cut_anywhere_is_refused(small, native_library):
 def test_bytes_in_memory_make_the_same_scorer(small, native_library):
     native, content = binding._native(native_library), small.read_bytes()
     handle = native.distilrank_scorer_read(content, len(content), None, None, 0)
-    with Scorer.open(small, library=native_library) as opened:
+    with Scorer(small, library=native_library) as opened:
         assert native.distilrank_scorer_features(handle) == opened.n_features
         assert json.loads(native.distilrank_scorer_describe(handle)) == opened.describe()
     native.distilrank_scorer_destroy(handle)
@@ -219,7 +219,7 @@ def check_verdict(path: Path, library, strict: bool) -> None:
         assert not (strict and expected), said
         return
     assert expected is not None, path.read_bytes()
-    with Scorer.open(path, library=library) as found:
+    with Scorer(path, library=library) as found:
         assert found.describe() == expected.describe()
         rows = rows_for(found.n_features)
         assert bits(found.score(rows)) == bits(expected.score(rows))

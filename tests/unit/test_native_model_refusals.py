@@ -38,18 +38,18 @@ def test_what_is_no_file(tmp_path, native_library):
     os.mkfifo(tmp_path / "pipe")
     assert refusal(tmp_path / "pipe", native_library) == "this is no regular file"
     with pytest.raises(ValueError, match="is no file's name"):
-        Scorer.open("model\0.txt", library=native_library)
+        Scorer("model\0.txt", library=native_library)
     with pytest.raises(ValueError, match="File name too long"):
-        Scorer.open("x" * 3000, library=native_library)
+        Scorer("x" * 3000, library=native_library)
 
 
 def test_options_are_checked_as_for_arrays(tmp_path, native_library):
     path = tmp_path / "model.txt"
     path.write_text(model_text())
     with pytest.raises(ValueError, match="level is 'fast', expected one of best"):
-        Scorer.open(path, "fast", library=native_library)
+        Scorer(path, "fast", library=native_library)
     with pytest.raises(ValueError, match="precision is 'fp64', expected one of fp32"):
-        Scorer.open(path, precision="fp64", library=native_library)
+        Scorer(path, precision="fp64", library=native_library)
 
 
 def test_the_c_functions_take_null(native_library):

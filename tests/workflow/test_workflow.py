@@ -69,6 +69,22 @@ def test_every_model_has_quality_parity_and_timing(finished: Path) -> None:
         assert len(list((finished / "results" / kind).rglob("*.json"))) == models
 
 
+def test_chosen_models_are_exported(finished: Path) -> None:
+    chosen = written(finished, "export: {models: [small/narrow/quick/sp950, first]}")
+    done = snakemake(finished, "export", "--configfile", str(SMALL), chosen)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
+    folder = finished / "results/export"
+    cards = {
+        str(path.parent.relative_to(folder)): path.read_text(encoding="utf-8")
+        for path in folder.rglob("model_card.md")
+    }
+    student = "students/mslr-sample/fold1/small/narrow/quick/seed1/sp950"
+    assert set(cards) == {student, "teachers/mslr-sample/fold1/first"}
+    for card in cards.values():
+        assert "for research use only" in card and "not timed" not in card
+    assert "Fisher's" in cards[student] and "| native-fp32 |" in cards[student]
+
+
 def test_a_tuned_forest_teaches_and_its_prefix_is_compared_alone(finished: Path) -> None:
     folder = finished / "results/teachers/mslr-sample/fold1"
     tuned = json.loads((folder / "small/tuned.json").read_text())
