@@ -67,6 +67,11 @@ def dataset_of(wildcards):
     return config["datasets"][wildcards.dataset]
 
 
+def labels_or_not(labelled, unlabelled):
+    """The files that a rule needs of a data set with labels, or of one without them."""
+    return lambda wildcards: labelled if dataset_of(wildcards).get("labels", True) else unlabelled
+
+
 def archive_name(dataset):
     """The name that a data set's archive was published under, or that a person's copy has."""
     if "package" in dataset:

@@ -14,14 +14,8 @@ from distilrank.files import write_json
 from distilrank.identity import model_identity
 from distilrank.letor import Dataset
 from distilrank.logs import job, progress
-from distilrank.parity import (
-    References,
-    check_errors,
-    errors,
-    kendall_tau,
-    quality_loss,
-    spread_of,
-)
+from distilrank.metrics import kendall_tau
+from distilrank.parity import References, check_errors, errors, quality_loss, spread_of
 from distilrank.worker import Worker
 
 # Beside the one batch that scores every document, each batch scores enough for a full window and
