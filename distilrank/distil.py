@@ -40,8 +40,7 @@ Masks = Sequence[np.ndarray | None]
 
 def history_of(measure: Measure = NDCG) -> tuple[str, ...]:
     """The columns of a training's history, where epochs are judged by ``measure``."""
-    judged = f"{measure.key.partition('@')[0]}_vali"
-    return ("epoch", "loss", judged, "learning_rate", "seconds", "rows_per_second")
+    return ("epoch", "loss", measure.in_history, "learning_rate", "seconds", "rows_per_second")
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ relevant ones: the measure is the share of its first ten that a model's first te
 Kendall's tau over all of a query's documents.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,11 @@ class Measure:
     title: str
     metrics: tuple[str, ...]
 
+    @property
+    def in_history(self) -> str:
+        """Its name among the columns of a training's history."""
+        return f"{self.key.partition('@')[0]}_vali"
+
 
 NDCG = Measure("ndcg@10", "nDCG@10", METRICS)
 OVERLAP = Measure(f"overlap@{TOP}", f"overlap of the top {TOP}", (f"overlap@{TOP}", "kendall_tau"))
@@ -39,10 +45,24 @@ def measure_of(metrics: Iterable[str]) -> Measure:
     return OVERLAP if OVERLAP.key in metrics else NDCG
 
 
-def measure_in(table: pd.DataFrame) -> Measure:
-    """The measure of the one data set whose lines of a table these are."""
-    filled = OVERLAP.key in table and table[OVERLAP.key].notna().any()
-    return OVERLAP if filled else NDCG
+def measure_in(
+    table: pd.DataFrame, column: Callable[[Measure], str] = lambda measure: measure.key
+) -> Measure:
+    """The measure of the one data set whose lines of a table these are.
+
+    Args:
+        column: what the column of a measure is called.
+    """
+    name = column(OVERLAP)
+    return OVERLAP if name in table and table[name].notna().any() else NDCG
+
+
+def table_of(
+    lines: Sequence[Mapping[str, Any]], columns: Sequence[str], unlabelled: Iterable[str]
+) -> pd.DataFrame:
+    """A table of ``lines``; the ``unlabelled`` columns are there where a line has one of them."""
+    more = [name for name in unlabelled if any(name in line for line in lines)]
+    return pd.DataFrame(lines, columns=[*columns, *more])
 
 
 class Judge:
