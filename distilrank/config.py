@@ -51,7 +51,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         _check_files(name, config["datasets"][name])
         _check_columns(name, config["datasets"][name])
         if not config["datasets"][name].get("labels", True):
-            _check_unlabelled(name, config)
+            check_unlabelled(name, config)
         _check_copy(name, config["datasets"][name], config["run"]["folds"])
         if "generate" in config["datasets"][name]:
             _check_generated(name, config["datasets"])
@@ -173,8 +173,12 @@ def _check_columns(name: str, dataset: Mapping[str, Any]) -> None:
         )
 
 
-def _check_unlabelled(name: str, config: Mapping[str, Any]) -> None:
-    """Nothing of the run learns from labels that there are none of."""
+def check_unlabelled(name: str, config: Mapping[str, Any]) -> None:
+    """Nothing of the run learns from labels that the data set ``name`` has none of.
+
+    Raises:
+        ValueError: one sentence with the key of what does.
+    """
     because = f"the data set '{name}' has no labels (labels: false)"
     for forest in forests_of(config):
         whole = whole_of(forest, config["teachers"])

@@ -89,6 +89,7 @@ def render(
         several=several,
         sections=sections,
         labelled=any(section["labelled"] for section in sections),
+        unlabelled=not all(section["labelled"] for section in sections),
         recipes=any(section["recipes"]["rows"] for section in sections),
         shared={
             "accuracy": _table(tables["accuracy"], "accuracy"),
