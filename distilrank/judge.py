@@ -79,7 +79,7 @@ class Judge:
             no_relevant: nDCG of a query without a relevant document; None leaves it out.
         """
         self.measure = NDCG if split.labelled else OVERLAP
-        self._offsets, self._no_relevant = split.offsets, no_relevant
+        self.offsets, self._no_relevant = split.offsets, no_relevant
         self._reference = None if split.labelled else np.asarray(reference())
         self._judged = Judged(
             split.labels
@@ -104,12 +104,14 @@ class Judge:
             return self._judged.per_query(metric, scores, self._no_relevant)
         if metric == OVERLAP.key:
             shared = self._judged.per_query(f"precision@{TOP}", scores)
-            return np.where(np.diff(self._offsets) > TOP, shared, np.nan)
+            return np.where(np.diff(self.offsets) > TOP, shared, np.nan)
         # None becomes NaN.
-        taus = np.array(kendall_taus(scores, self._reference, self._offsets), np.float64)
-        ends = [of.reduceat(self._reference, self._offsets[:-1]) for of in (np.minimum, np.maximum)]
+        taus = np.array(kendall_taus(scores, self._reference, self.offsets), np.float64)
+        ends = [of.reduceat(self._reference, self.offsets[:-1]) for of in (np.minimum, np.maximum)]
         return np.where(np.isnan(taus) & (ends[0] < ends[1]), 0.0, taus)
 
     def mean(self, scores: np.ndarray) -> float:
         """The measure's mean over the queries that are not left out."""
-        return float(np.nanmean(self.per_query(self.measure.key, scores)))
+        mean = float(np.nanmean(self.per_query(self.measure.key, scores)))
+        # Sums of tenths that are equal must not differ by their order.
+        return mean if self.measure is NDCG else round(mean, 12)

@@ -248,13 +248,13 @@ def _alerts(tables: Tables, settings: Mapping[str, Any]) -> list[str]:
 
 def _floor_alerts(models: pd.DataFrame, checks: pd.DataFrame, several: bool) -> list[str]:
     """One alert for all networks of a measure: a low floor can fail many; the table has them."""
-    judged = {dataset: measure_in(part) for dataset, part in models.groupby("dataset")}
     alerts = []
     for measure, what in (
         (NDCG, "nDCG@10 on vali is below the floor of {:.1f} % of the forest's"),
         (OVERLAP, "The share of the forest's top 10 on vali is below the floor of {:.1f} %"),
     ):
-        own = checks[checks["dataset"].map(judged) == measure]
+        alike = [name for name, of in models.groupby("dataset") if measure_in(of) is measure]
+        own = checks[checks["dataset"].isin(alike)]
         low = own[~own["ok"].astype(bool)].to_dict("records")
         names = ", ".join(
             f"{_full_name(line, several)} ({100 * line['value']:.1f} %)" for line in low
