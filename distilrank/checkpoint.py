@@ -23,7 +23,7 @@ from distilrank.files import replacing
 from distilrank.net import Net
 from distilrank.student import Student
 
-_FORMAT = "distilrank-checkpoint-1"
+_FORMAT = "distilrank-checkpoint-2"
 
 
 @dataclass
@@ -32,12 +32,12 @@ class Progress:
 
     Attributes:
         best: the best student so far.
-        best_ndcg: its nDCG on vali.
+        best_quality: its measure on vali.
         history: one record for each epoch that is done.
     """
 
     best: Student
-    best_ndcg: float = -1.0
+    best_quality: float = -1.0
     history: list[dict[str, float]] = field(default_factory=list)
 
     @property
@@ -80,7 +80,7 @@ class Checkpoint:
             tensors["random.cuda"] = torch.cuda.get_rng_state()
         facts = {
             "identity": self.identity,
-            "best_ndcg": progress.best_ndcg,
+            "best_quality": progress.best_quality,
             "history": progress.history,
         }
         header = {"format": _FORMAT, "facts": json.dumps(facts)}
@@ -107,7 +107,7 @@ class Checkpoint:
             logging.warning("%s is not gone on from: %s; starting over", self.path, error)
             return Progress(start)
         logging.info("going on after epoch %d from %s", len(facts["history"]), self.path)
-        return Progress(best, facts["best_ndcg"], facts["history"])
+        return Progress(best, facts["best_quality"], facts["history"])
 
     def remove(self) -> None:
         """Delete the file: the training's outputs are written."""

@@ -35,7 +35,9 @@ class Table:
     Args:
         source, path, largest_gb: as `archives.member` takes them; a Parquet file needs a folder.
         columns: the names of the ``label`` and ``query`` columns and, optionally, of the
-            ``features``; without them every other column is one, in the file's order.
+            ``features``; without them every other column is one, in the file's order. The label's
+            may be missing where it is not read.
+        labelled: whether labels are read; without them every label is 0.
 
     Attributes:
         features: the names of the feature columns.
@@ -50,12 +52,14 @@ class Table:
         path: str,
         columns: Mapping[str, Any],
         largest_gb: float | None = None,
+        labelled: bool = True,
     ) -> None:
         self._source, self._path, self._largest = Path(source), path, largest_gb
-        self._label, self._query = columns["label"], columns["query"]
+        self._label, self._query = columns["label"] if labelled else None, columns["query"]
         with self._readable():
             found = self._names()
-        special = (self._label, self._query)
+        # A label that is not read is no feature either.
+        special = [columns[name] for name in ("label", "query") if name in columns]
         self.features = list(columns.get("features", [n for n in found if n not in special]))
         self._names_in_order = found
         for name in (*special, *self.features):
@@ -66,7 +70,7 @@ class Table:
                     f"are {', '.join(near)}{', ...' if len(found) > len(near) else ''}"
                 )
         if not self.features:
-            raise ValueError(f"{path} has no feature column beside {special[0]} and {special[1]}")
+            raise ValueError(f"{path} has no feature column beside {' and '.join(special)}")
 
     def rows(self) -> Iterator[Rows]:
         """Read the table from its start.
@@ -123,7 +127,9 @@ class Table:
         return self._source / self._path
 
     def _batches(self) -> Iterator[pyarrow.RecordBatch]:
-        wanted = [self._label, self._query, *self.features]
+        wanted = [self._query, *self.features]
+        if self._label is not None:
+            wanted.insert(0, self._label)
         if content_suffix(self._path) == ".parquet":
             with parquet.ParquetFile(self._file(), buffer_size=_BLOCK) as file:
                 yield from file.iter_batches(_ROWS, columns=wanted, use_threads=False)
@@ -141,7 +147,9 @@ class Table:
         features = np.empty((batch.num_rows, len(self.features)), np.float32)
         for column, name in enumerate(self.features):
             features[:, column] = self._feature(batch, name, done)
-        labels = self._whole(batch, self._label, _LARGEST_LABEL, done).astype(np.uint8)
+        labels = np.zeros(batch.num_rows, np.uint8)
+        if self._label is not None:
+            labels = self._whole(batch, self._label, _LARGEST_LABEL, done).astype(np.uint8)
         queries = self._whole(batch, self._query, np.iinfo(np.int64).max, done)
         return features, labels, queries
 

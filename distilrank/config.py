@@ -16,7 +16,7 @@ from distilrank.formats import is_table
 from distilrank.naming import engine_of
 from distilrank.recipes import expand_grids, points_of
 from distilrank.suggest import check_names, suggestion
-from distilrank.teacher_entries import check_teacher, forests_of
+from distilrank.teacher_entries import check_teacher, forests_of, whole_of
 
 SCHEMA = Path(__file__).parents[1] / "config" / "schema.yaml"
 # JSON schema takes 100.0 for a whole number; Python's range and a folder's name do not.
@@ -49,6 +49,9 @@ def check_config(config: Mapping[str, Any]) -> None:
     for name in config["run"]["datasets"]:
         _check_folds(name, config["datasets"][name], config["run"]["folds"])
         _check_files(name, config["datasets"][name])
+        _check_columns(name, config["datasets"][name])
+        if not config["datasets"][name].get("labels", True):
+            check_unlabelled(name, config)
         _check_copy(name, config["datasets"][name], config["run"]["folds"])
         if "generate" in config["datasets"][name]:
             _check_generated(name, config["datasets"])
@@ -161,6 +164,44 @@ def _check_files(name: str, dataset: Mapping[str, Any]) -> None:
         raise ValueError(f"{here} has {len(names)} feature_names and {width} features")
 
 
+def _check_columns(name: str, dataset: Mapping[str, Any]) -> None:
+    columns = dataset.get("columns")
+    if columns and dataset.get("labels", True) and "label" not in columns:
+        raise ValueError(
+            f"config key 'datasets.{name}.columns' lacks the key 'label': the column of whole "
+            "grades from 0, 0 = not relevant; or set labels: false in the data set's entry"
+        )
+
+
+def check_unlabelled(name: str, config: Mapping[str, Any]) -> None:
+    """Nothing of the run learns from labels that the data set ``name`` has none of.
+
+    Raises:
+        ValueError: one sentence with the key of what does.
+    """
+    because = f"the data set '{name}' has no labels (labels: false)"
+    for forest in forests_of(config):
+        whole = whole_of(forest, config["teachers"])
+        if "path" not in config["teachers"][whole]:
+            raise ValueError(
+                f"config key 'teachers.{whole}' is a forest to be trained, and {because}: name a "
+                "forest that you have, such as teachers: {mine: {path: model.txt}}, in "
+                "run.teachers and run.forests"
+            )
+    for recipe in config["run"]["recipes"]:
+        for section in ("distil", "prune"):
+            if config["recipes"][recipe][section].get("learn_from") == "labels":
+                raise ValueError(
+                    f"config key 'recipes.{recipe}.{section}.learn_from' is labels, and {because}: "
+                    f"take '{recipe}' out of run.recipes"
+                )
+    if config["design"]["learn_from"]:
+        raise ValueError(
+            f"config key 'design.learn_from' is {config['design']['learn_from']}, which learns "
+            f"from nDCG@10, and {because}: set it to []"
+        )
+
+
 def folder_files(dataset: Mapping[str, Any], fold: int | str) -> list[Path]:
     """The files of a fold that are read of a person's own ``folder``."""
     folder, number = Path(dataset["folder"]).expanduser(), str(source_fold(dataset, fold))
@@ -188,7 +229,11 @@ def _check_copy(name: str, dataset: Mapping[str, Any], folds: Iterable[int]) -> 
 def _check_generated(name: str, datasets: Mapping[str, Any]) -> None:
     generated = datasets[name]
     source = generated["generate"]["from"]
-    known = [each for each in datasets if "generate" not in datasets[each]]
+    known = [
+        each
+        for each, entry in datasets.items()
+        if "generate" not in entry and entry.get("labels", True)
+    ]
     check_names(f"datasets.{name}.generate.from", [source], known)
     if generated.get("features") != datasets[source].get("features"):
         raise ValueError(

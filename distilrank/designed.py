@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from distilrank.files import read_json
+from distilrank.judge import OVERLAP, table_of
 from distilrank.results import Key, Paths, Quality, Timing, recipes_differ
 
 NAN = float("nan")
@@ -90,13 +91,14 @@ def designed_table(
                 "ratio": time["median"] / design["predicted"],
                 "budget_share": time["median"] / design["budget_us"],
                 "within": _within(time["median"], design["budget_us"]),
-                "vali_ndcg@10": quality.mean("vali"),
-                "ndcg@10": quality.mean("test"),
+                f"vali_{quality.measure.key}": quality.mean("vali"),
+                quality.measure.key: quality.mean("test"),
                 "precision_loss": losses.get((key, design["engine"]), NAN),
                 **_rival(rivals, timings, design, batch, with_recipe),
             }
         )
-    table = pd.DataFrame(lines, columns=_COLUMNS)
+    unlabelled = (f"{prefix}{OVERLAP.key}" for prefix in ("vali_", "", "rival_"))
+    table = table_of(lines, _COLUMNS, unlabelled)
     order = ["dataset", "budget_us", "rank"]
     return table.sort_values(order, kind="stable", ignore_index=True)
 
@@ -122,7 +124,7 @@ def _within(delivered: float, budget: float) -> str:
 
 
 def _losses(parity: Paths) -> dict[tuple[Key, str], float]:
-    """What an engine's own scores differ by in nDCG@10 on test, where it is not exact."""
+    """What an engine's own scores differ by in the measure on test, where it is not exact."""
     contents = [read_json(path) for path in sorted(map(str, parity))]
     return {
         (Key.of(content["model"]), line["engine"]): line["quality"]["difference"]
@@ -145,12 +147,12 @@ def _rival(
     }
     fitting = [rival for rival in rivals if times[rival.key] <= design["budget_us"]]
     if not fitting:
-        return {"rival": "", "rival_us": NAN, "rival_ndcg@10": NAN}
+        return {"rival": "", "rival_us": NAN}
     best = max(fitting, key=lambda rival: rival.mean("vali"))
     return {
         "rival": best.key.name(with_recipe),
         "rival_us": times[best.key],
-        "rival_ndcg@10": best.mean("test"),
+        f"rival_{best.measure.key}": best.mean("test"),
     }
 
 

@@ -25,12 +25,16 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its heading, its unit and the text of a row's cell."""
+    """One column: its heading, its unit and the text of a row's cell.
+
+    ``labelled`` is false of a column that only data without labels has.
+    """
 
     title: str
     unit: str
     cell: Callable[[Row], str]
     numeric: bool = True
+    labelled: bool = True
 
 
 def shape(row: Row) -> str:
@@ -57,6 +61,11 @@ def number(key: str, title: str, unit: str = "", digits: int = 3) -> Column:
 
 def decimal(key: str, title: str, places: int = 4, sign: bool = False) -> Column:
     return Column(title, "", lambda row: fixed(row[key], places, sign))
+
+
+def unlabelled(key: str, title: str) -> Column:
+    """A metric that only data without labels has: a table may lack its column."""
+    return Column(title, "", lambda row: fixed(row.get(key), 4), labelled=False)
 
 
 def count(key: str, title: str, unit: str = "") -> Column:
@@ -98,9 +107,15 @@ def _seeds_range(row: Row) -> str:
 
 def _tested(prefix: str = "") -> tuple[Column, Column]:
     """A difference's interval and p-value; ``prefix`` is that of their columns."""
-    low, high, p_value = (f"{prefix}{name}" for name in ("low", "high", "p_value"))
+    names = ("low", "high", "p_value", "difference")
+    low, high, p_value, difference = (f"{prefix}{name}" for name in names)
     return (
-        Column("95 % interval", "", lambda row: interval(row[low], row[high])),
+        # Where nothing is compared it is the interval of a mean, which has no sign.
+        Column(
+            "95 % interval",
+            "",
+            lambda row: interval(row[low], row[high], sign=pd.notna(row[difference])),
+        ),
         Column("p", "", lambda row: p_text(row[p_value])),
     )
 
@@ -123,8 +138,10 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("Quartiles", "µs/doc", lambda row: quartiles(row["us_q1"], row["us_q3"])),
         number("speedup", "Against its forest", "×"),
         Column("nDCG@10", "", _marked_ndcg),
+        unlabelled("overlap@10", "Top 10 shared"),
         decimal("difference", "Δ nDCG@10", sign=True),
         *_tested(),
+        unlabelled("kendall_tau", "Kendall's τ"),
         Column("Effect size", "95 % interval", _effect),
         *_compared("best_", "best forest"),
         decimal("ndcg@1", "nDCG@1"),
@@ -159,6 +176,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("Recipe", "", _recipe, numeric=False),
         decimal("vali_ndcg@10", "nDCG@10, vali"),
         decimal("ndcg@10", "nDCG@10, test"),
+        unlabelled("vali_overlap@10", "Top 10 shared, vali"),
+        unlabelled("overlap@10", "Top 10 shared, test"),
         Column("Single seeds", "sd (least – most)", _seeds_range),
         count("seeds", "Seeds"),
         *_compared("", "to the baseline"),
@@ -182,6 +201,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         text("engine", "Engine"),
         decimal("ndcg_exact", "nDCG@10, full precision"),
         Column("nDCG@10", "", _marked_ndcg),
+        unlabelled("overlap@10", "Top 10 shared"),
         decimal("difference", "Δ nDCG@10", sign=True),
         *_tested(),
         decimal("kendall_tau", "Kendall's τ", places=4),
@@ -206,10 +226,12 @@ TABLES: dict[str, tuple[Column, ...]] = {
         share("budget_share", "Of the budget"),
         text("within", "Within it"),
         decimal("ndcg@10", "nDCG@10"),
+        unlabelled("overlap@10", "Top 10 shared"),
         decimal("precision_loss", "Δ in low precision", sign=True),
         text("rival", "Best hand-made student within the budget"),
         number("rival_us", "Its time", "µs/doc"),
         decimal("rival_ndcg@10", "Its nDCG@10"),
+        unlabelled("rival_overlap@10", "It shares of the top 10"),
     ),
     "ranked": (
         text("design", "Design"),
@@ -336,6 +358,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         count("layer", "Layer"),
         share("sparsity", "Zeros"),
         decimal("ndcg@10", "nDCG@10 on vali"),
+        unlabelled("overlap@10", "Top 10 shared on vali"),
         decimal("error", "Score error", places=3),
         number("us", "Predicted time", "µs/doc"),
         share("saved", "Time saved"),
@@ -346,10 +369,12 @@ TABLES: dict[str, tuple[Column, ...]] = {
         number("us", "Predicted time", "µs/doc"),
         decimal("error", "Score error", places=3),
         decimal("ndcg@10", "nDCG@10 on vali"),
+        unlabelled("overlap@10", "Top 10 shared on vali"),
         Column("Zeros, spread", "% by layer", lambda row: row["spread_sparsities"]),
         number("spread_us", "Predicted time", "µs/doc"),
         decimal("spread_error", "Score error", places=3),
         decimal("spread_ndcg@10", "nDCG@10 on vali"),
+        unlabelled("spread_overlap@10", "Top 10 shared on vali"),
     ),
     "accounts": (
         text("rule", "Jobs of"),
@@ -389,6 +414,12 @@ def engine_columns(batches: Sequence[int]) -> tuple[Column, ...]:
         Column("First layer", "", lambda row: "sparse" if row["sparse"] else "dense", False),
         *(number(str(batch), f"Batch {batch:,}", "µs/doc") for batch in batches),
     )
+
+
+def used(table: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
+    """The columns that hold something in some row."""
+    rows = cells(table, columns)
+    return [column for at, column in enumerate(columns) if any(row[at] != MISSING for row in rows)]
 
 
 def cells(table: pd.DataFrame, columns: Sequence[Column]) -> list[list[str]]:

@@ -23,21 +23,24 @@ from torch import nn
 from distilrank.checkpoint import Checkpoint, Progress, digest
 from distilrank.feed import Batch, Feed, ForestTeacher, Score
 from distilrank.files import replacing
+from distilrank.judge import NDCG, Judge, Measure
 from distilrank.letor import Dataset
 from distilrank.logs import progress
 from distilrank.losses import listwise_softmax
-from distilrank.metrics import Judged
 from distilrank.net import Net
 from distilrank.student import Student
 from distilrank.synthetic import Midpoints
 
-HISTORY = ("epoch", "loss", "ndcg_vali", "learning_rate", "seconds", "rows_per_second")
-SELECTION = "ndcg@10"
 # What the ranges of int8's activations are taken from: largest values settle slowly.
 _KNOWN_DOCUMENTS = 20_000
 # Steps between two looks at the losses.
 _LOOKED_AT = 100
 Masks = Sequence[np.ndarray | None]
+
+
+def history_of(measure: Measure = NDCG) -> tuple[str, ...]:
+    """The columns of a training's history, where epochs are judged by ``measure``."""
+    return ("epoch", "loss", measure.in_history, "learning_rate", "seconds", "rows_per_second")
 
 
 @dataclass(frozen=True)
@@ -164,9 +167,9 @@ def checkpoint_beside(
 
 
 def write_history(path: str | os.PathLike, records: Sequence[Mapping[str, float]]) -> None:
-    """Write one line an epoch with the columns of `HISTORY`."""
+    """Write one line an epoch; the columns are the first record's keys."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, HISTORY)
+        writer = csv.DictWriter(file, list(records[0]))
         writer.writeheader()
         writer.writerows(records)
 
@@ -207,7 +210,7 @@ def train(
     select_from: int = 1,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[Student, list[dict[str, float]]]:
-    """Train ``student`` on ``lesson`` and keep its best epoch by vali nDCG@10.
+    """Train ``student`` on ``lesson`` and keep its best epoch by the measure of vali.
 
     Args:
         student: where to start from; not changed.
@@ -223,7 +226,7 @@ def train(
         checkpoint: where to go on from, and to write to.
 
     Returns:
-        The student that is kept, and one record with the keys of `HISTORY` for each epoch.
+        The student that is kept, and one record with the keys of `history_of` for each epoch.
 
     Raises:
         ValueError: where the loss stops being a number: names the step and what was in its batch.
@@ -236,7 +239,8 @@ def train(
     net = Net(student, schedule.dropout, first, precision).to(device)
     optimiser = torch.optim.Adam(net.parameters(), weight_decay=schedule.weight_decay, fused=True)
     feed = lesson.feed(student, schedule, seed)
-    judged = Judged(lesson.vali.labels, lesson.vali.offsets)
+    vali = lesson.vali
+    judge = Judge(vali, lambda: lesson.teacher(vali.features), no_relevant)
     done = checkpoint.load(net, optimiser, student) if checkpoint else Progress(student)
     products = "bf16" if uses_bf16(schedule, device) else "fp32"
     logging.info("training on %s, products in %s", device, products)
@@ -249,14 +253,14 @@ def train(
             net.equalise(torch.from_numpy(_some_of(lesson.train, seed)).to(device))
         loss, rows = _epoch(net, optimiser, feed, schedule, epoch)
         trained = time.perf_counter() - start
-        ndcg = _validate(net, lesson.vali.features, judged, no_relevant)
+        quality = judge.mean(_scores(net, vali.features))
         seconds = time.perf_counter() - start
         rate = schedule.rate(epoch)
-        values = (epoch, loss, ndcg, rate, seconds, rows / trained)
-        done.history.append(dict(zip(HISTORY, values, strict=True)))
-        if epoch >= select_from and ndcg > done.best_ndcg:
-            done.best, done.best_ndcg = net.student(), ndcg
-        _log(done.history, schedule.epochs)
+        values = (epoch, loss, quality, rate, seconds, rows / trained)
+        done.history.append(dict(zip(history_of(judge.measure), values, strict=True)))
+        if epoch >= select_from and quality > done.best_quality:
+            done.best, done.best_quality = net.student(), quality
+        _log(done.history, schedule.epochs, quality, judge.measure)
         if checkpoint:
             checkpoint.save(net, optimiser, done)
     return done.best, done.history
@@ -287,12 +291,14 @@ def _some_of(train_split: Dataset, seed: int) -> np.ndarray:
     return train_split.features[np.sort(places)]
 
 
-def _log(history: Sequence[Mapping[str, float]], epochs: int) -> None:
+def _log(
+    history: Sequence[Mapping[str, float]], epochs: int, quality: float, measure: Measure
+) -> None:
     last = history[-1]
     left = (epochs - len(history)) * float(np.median([record["seconds"] for record in history]))
     logging.info(
         "epoch %d of %d: loss %.6f, vali %s %.4f, %.0f rows/s, %s to go",
-        last["epoch"], epochs, last["loss"], SELECTION, last["ndcg_vali"],
+        last["epoch"], epochs, last["loss"], measure.key, quality,
         last["rows_per_second"], timedelta(seconds=round(left)),
     )  # fmt: skip
 
@@ -351,13 +357,12 @@ def _check_losses(losses: torch.Tensor, feed: Feed, schedule: Schedule, epoch: i
     )
 
 
-def _validate(net: Net, features: np.ndarray, judged: Judged, no_relevant: float | None) -> float:
+def _scores(net: Net, features: np.ndarray) -> np.ndarray:
     net.eval()
     with torch.inference_mode():
-        scores = np.concatenate(
+        return np.concatenate(
             [
                 net(torch.tensor(features[start : start + 16384]).to(net.mean.device)).cpu()
                 for start in range(0, len(features), 16384)
             ]
         )
-    return float(np.nanmean(judged.per_query(SELECTION, scores, no_relevant)))

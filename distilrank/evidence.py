@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from distilrank.files import read_json
+from distilrank.judge import NDCG, measure_in
 from distilrank.results import (
     Key,
     Paths,
@@ -93,7 +94,10 @@ def _below(root: str, path: Path) -> str:
 
 
 def checks_table(
-    models: pd.DataFrame, qualities: Mapping[Key, Quality], min_share: float | None
+    models: pd.DataFrame,
+    qualities: Mapping[Key, Quality],
+    min_share: float | None,
+    overlap_min: float | None = None,
 ) -> pd.DataFrame:
     """Quality floor and achieved sparsity of every network: value, limit and whether it holds.
 
@@ -102,6 +106,7 @@ def checks_table(
         min_share: least share of the teacher's nDCG@10 on vali; None = no floor; for networks that
             learnt from it. Not on test: a check that a run must pass would have people choose by
             what only judges.
+        overlap_min: the same on data without labels: least overlap of the top 10 on vali.
     """
     lines = []
     for (_, model), quality in zip(models.iterrows(), qualities.values(), strict=True):
@@ -109,11 +114,12 @@ def checks_table(
             continue
         identity = {"dataset": model["dataset"], "name": model["name"]}
         # Without a teacher there is nothing that it must not lose.
-        if min_share is not None and "learn_from" not in quality.model:
+        floor = min_share if quality.measure is NDCG else overlap_min
+        if floor is not None and "learn_from" not in quality.model:
             share = model["teacher_share"]
             lines.append(
                 identity
-                | {"check": "quality", "value": share, "limit": min_share, "ok": share >= min_share}
+                | {"check": "quality", "value": share, "limit": floor, "ok": share >= floor}
             )
         if model["kind"] == "pruned":
             achieved = min(achieved_sparsity(run["model"]["pruned_from"]) for run in quality.runs)
@@ -128,13 +134,15 @@ def checks_table(
 def data_table(paths: Paths) -> pd.DataFrame:
     """Documents, queries, labels and share of missing values of each split.
 
-    By the folders of its ``meta.json``; the share is NaN where no value is missing. ``dealt`` is
+    By the folders of its ``meta.json``; the share is NaN where no value is missing, labels are
+    where there are none. ``dealt`` is
     the number of folds that a data set's queries were dealt into, 1 if they were not.
     """
     lines = []
     for path in sorted(map(str, paths)):
         meta = read_json(path)
-        labels = list(meta["labels"]) + [0] * (_GRADES - len(meta["labels"]))
+        labels = list(meta.get("labels", []))
+        labels += [0 if meta.get("labelled", True) else NAN] * (_GRADES - len(labels))
         lines.append(
             named_by_path(path, "data", ("dataset", "fold", "split"))
             | {name: meta[name] for name in ("queries", "documents", "features")}
@@ -144,7 +152,8 @@ def data_table(paths: Paths) -> pd.DataFrame:
         )
     table = pd.DataFrame(lines)
     grades = [column for column in table if column.startswith("label_")]
-    table[grades] = table[grades].fillna(0)
+    labelled = table["label_0"].notna()
+    table.loc[labelled, grades] = table.loc[labelled, grades].fillna(0)
     order = {"train": 0, "vali": 1, "test": 2}
     ranks = table["split"].map(order).fillna(len(order))
     return (
@@ -311,7 +320,7 @@ def _ours(
     part = part[part[metric].notna()]
     if part.empty:
         return NAN, ""
-    best = part.loc[part["vali_ndcg@10"].idxmax()]
+    best = part.loc[part[f"vali_{measure_in(part).key}"].idxmax()]
     return best[metric], best["name"]
 
 

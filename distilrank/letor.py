@@ -24,6 +24,8 @@ _FLOAT64_MAX = float(np.finfo(np.float64).max)
 # What stands for a missing value in a split's features: Istella's published one is the largest
 # float64, which float32 has not.
 MISSING = np.finfo(np.float32).max
+# How many of a query's first ranks are compared with the teacher's where there are no labels.
+TOP = 10
 
 # What can be wrong with a line, in the order of the native parser's numbers, which start at 1.
 # `found` is the token at fault.
@@ -48,7 +50,8 @@ class Dataset:
 
     Attributes:
         features: (documents, features) float32; memory-mapped when opened from disk.
-        labels: (documents,) uint8 graded relevance, 0 = not relevant.
+        labels: (documents,) uint8 graded relevance, 0 = not relevant; all 0 and meaningless where
+            the split is not `labelled`.
         offsets: (queries + 1,) int64; query ``q`` owns documents ``offsets[q]:offsets[q + 1]``.
         qids: (queries,) int64, the ids of the published file.
         meta: where it came from.
@@ -81,6 +84,11 @@ class Dataset:
     def has_missing(self) -> bool:
         """Some feature of some document is `MISSING`, as ``meta`` of a split on disk says."""
         return "missing" in self.meta
+
+    @property
+    def labelled(self) -> bool:
+        """Its labels say something; ``labels: false`` in the config's entry says that none does."""
+        return self.meta.get("labelled", True)
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write the split's five files; ``meta.json``, with the counts, comes last."""
@@ -209,8 +217,9 @@ class SplitWriter:
             "documents": self.n_documents,
             "queries": self.n_queries,
             "features": self._features,
-            "labels": np.trim_zeros(self._counts, "b").tolist(),
         }
+        if self.meta.get("labelled", True):
+            counts["labels"] = np.trim_zeros(self._counts, "b").tolist()
         if self._missing:
             counts["missing"] = {"value": float(MISSING), "count": self._missing}
         # What the split was taken from may have had missing values where this one has none.

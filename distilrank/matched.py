@@ -10,10 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from distilrank.judge import NDCG, Measure
 from distilrank.results import Key, Quality, Timing
-from distilrank.significance import Comparison, compare, paired_differences, queries_to_detect
+from distilrank.significance import (
+    Comparison,
+    compare,
+    paired_differences,
+    queries_to_detect,
+    untested,
+)
 
-METRIC = "ndcg@10"
 SIGNIFICANT = 0.05
 
 
@@ -24,6 +30,8 @@ class Rules:
     Attributes:
         batch: documents a call at which times are compared.
         margin: the largest loss of mean nDCG@10 that still counts as equal quality.
+        overlap_margin: the same on data without labels: what a network's mean overlap of the top
+            10 with its forest may lack of 1.
         permutations, seed: of the randomisation test; every pair gets the same seed, so a pair
             has one p-value wherever it is shown.
     """
@@ -32,16 +40,26 @@ class Rules:
     margin: float
     permutations: int = 10_000
     seed: int = 0
+    overlap_margin: float = 0.1
+
+    def margin_of(self, measure: Measure) -> float:
+        """The largest loss that still counts as equal quality."""
+        return self.margin if measure is NDCG else self.overlap_margin
 
     def compare(self, model: Quality, other: Quality, split: str = "test") -> Comparison:
-        """``model`` against ``other`` on nDCG@10, each query's mean over seeds."""
-        return compare(
-            *_paired(model, other, split), np.random.default_rng(self.seed), self.permutations
-        )
+        """``model`` against ``other`` on their measure, each query's mean over seeds.
+
+        Without labels a forest is what its students are held to, and differs by no chance.
+        """
+        pair = _paired(model, other, split)
+        if other.key.is_forest and other.measure is not NDCG:
+            return untested(paired_differences(*pair))
+        return compare(*pair, np.random.default_rng(self.seed), self.permutations)
 
     def needed(self, model: Quality, other: Quality) -> int:
         """About how many test queries it takes to tell a difference of the margin from none."""
-        return queries_to_detect(paired_differences(*_paired(model, other, "test")), self.margin)
+        differences = paired_differences(*_paired(model, other, "test"))
+        return queries_to_detect(differences, self.margin_of(other.measure))
 
 
 @dataclass(frozen=True)
@@ -54,9 +72,10 @@ class Match:
         network: the chosen network; without a choice the nearest on vali, or None.
         speedup: how many times faster; NaN without a choice.
         spread: the quartiles of the speed-up over rounds.
-        vali_difference: network less forest, mean nDCG@10.
+        vali_difference: network less forest, the measure's mean.
         test: the comparison on test; None without a choice.
         needed: about how many test queries the margin asks for; 0 without a choice.
+        measure: what the two were compared by.
     """
 
     forest: Key
@@ -69,6 +88,7 @@ class Match:
     vali_difference: float = float("nan")
     test: Comparison | None = None
     needed: int = 0
+    measure: Measure = NDCG
 
 
 def speedup(
@@ -110,11 +130,14 @@ def paired_samples(line: Mapping[str, Any], rounds: int) -> np.ndarray | float:
 def match_forests(
     qualities: Mapping[Key, Quality], timings: Mapping[Key, Timing], rules: Rules
 ) -> list[Match]:
-    """One ``Match`` for each forest; candidates are all networks of the forest's data set."""
+    """One ``Match`` for each forest; candidates are all networks of the forest's data set.
+
+    Without labels its own alone: the others are held to other forests.
+    """
     return [
         match_forest(
             qualities[forest],
-            [q for key, q in qualities.items() if _is_candidate(key, forest)],
+            [q for q in qualities.values() if _is_candidate(q, forest)],
             timings,
             rules,
         )
@@ -123,26 +146,33 @@ def match_forests(
     ]
 
 
-def _is_candidate(key: Key, forest: Key) -> bool:
-    return key.dataset == forest.dataset and not key.is_forest
+def _is_candidate(quality: Quality, forest: Key) -> bool:
+    key = quality.key
+    if key.is_forest or key.dataset != forest.dataset:
+        return False
+    return quality.measure is NDCG or key.forest == forest
 
 
 def match_forest(
     forest: Quality, networks: Iterable[Quality], timings: Mapping[Key, Timing], rules: Rules
 ) -> Match:
     """Choose the network on vali, judge it on test."""
+    measure, margin = forest.measure, rules.margin_of(forest.measure)
     job = timings.get(forest.key)
     line = job.fastest(rules.batch, faithful=True) if job else None
     if job is None or line is None:
-        return Match(forest.key, "not-timed")
+        return Match(forest.key, "not-timed", measure=measure)
     timed = [q for q in networks if _line(timings, q.key, rules.batch)]
     if not timed:
-        return Match(forest.key, "no-network", forest_line=line)
+        return Match(forest.key, "no-network", forest_line=line, measure=measure)
     differences = {q.key: _mean_difference(q, forest, "vali") for q in timed}
-    equal = [q for q in timed if differences[q.key] >= -rules.margin]
+    equal = [q for q in timed if differences[q.key] >= -margin]
     if not equal:
         nearest = max(differences, key=lambda key: differences[key])
-        return Match(forest.key, "no-network", nearest, line, vali_difference=differences[nearest])
+        return Match(
+            forest.key, "no-network", nearest, line, vali_difference=differences[nearest],
+            measure=measure,
+        )  # fmt: skip
     chosen = max(
         equal,
         key=lambda q: speedup(timings[q.key], _line(timings, q.key, rules.batch), job, line)[0],
@@ -151,8 +181,8 @@ def match_forest(
     ratio, spread = speedup(timings[chosen.key], network_line, job, line)
     test = rules.compare(chosen, forest)
     return Match(
-        forest.key, judge(test, rules.margin), chosen.key, line, network_line, ratio, spread,
-        differences[chosen.key], test, rules.needed(chosen, forest),
+        forest.key, judge(test, margin), chosen.key, line, network_line, ratio, spread,
+        differences[chosen.key], test, rules.needed(chosen, forest), measure,
     )  # fmt: skip
 
 
@@ -181,7 +211,7 @@ def _mean_difference(model: Quality, other: Quality, split: str) -> float:
 
 
 def _paired(model: Quality, other: Quality, split: str) -> tuple[np.ndarray, np.ndarray]:
-    first, second = model.per_query(split, METRIC), other.per_query(split, METRIC)
+    first, second = model.per_query(split), other.per_query(split)
     if not first.index.equals(second.index):
         raise ValueError(
             f"{model.key.name(True)} and {other.key.name(True)} were evaluated on different "
@@ -210,6 +240,8 @@ def headline(match: Match, margin: float) -> str:
             return f"not shown ({match.test.queries:,} queries; about {about(match.needed)} needed)"
         case "beyond-margin":
             return f"not shown: on test the loss may exceed the margin of {margin:g}"
+        case "no-network" if match.measure is not NDCG:
+            return f"no network shares {100 * (1 - margin):g} % of this forest's top 10 on vali"
         case "no-network":
             return f"no network within {margin:g} of this forest's nDCG@10 on vali"
         case _:

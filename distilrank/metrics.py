@@ -10,6 +10,7 @@ ICML 2005; average precision and reciprocal rank as TREC defines them.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,45 @@ def per_query(
     return Judged(labels, offsets).per_query(metric, scores, no_relevant)
 
 
+def kendall_tau(scores: np.ndarray, reference: np.ndarray) -> float | None:
+    """Kendall's tau-b; None where one of the two is constant."""
+    from scipy.stats import kendalltau
+
+    if len(scores) < 2:
+        return None
+    tau = float(kendalltau(scores, reference).statistic)
+    return tau if np.isfinite(tau) else None
+
+
+def kendall_taus(
+    scores: np.ndarray, reference: np.ndarray, offsets: np.ndarray
+) -> list[float | None]:
+    """Kendall's tau-b within each query; None where a query's scores or references are constant.
+
+    Args:
+        offsets: (queries + 1,) where each query's documents begin.
+    """
+    return [
+        kendall_tau(scores[start:end], reference[start:end])
+        for start, end in pairwise(offsets.tolist())
+    ]
+
+
+def mean_kendall_tau(
+    scores: np.ndarray, reference: np.ndarray, offsets: np.ndarray
+) -> float | None:
+    """The mean of `kendall_taus` over the queries that have one."""
+    known = [tau for tau in kendall_taus(scores, reference, offsets) if tau is not None]
+    return float(np.mean(known)) if known else None
+
+
+def among_first(scores: np.ndarray, offsets: np.ndarray, depth: int) -> np.ndarray:
+    """(documents,) uint8: 1 for the ``depth`` first of each query, ties as in `Judged`."""
+    chosen = np.zeros(offsets[-1], np.uint8)
+    chosen[Judged(np.arange(offsets[-1]), offsets).first(scores, depth)] = 1
+    return chosen
+
+
 class Judged:
     """Queries whose documents have labels, which rankings are held to.
 
@@ -68,7 +108,7 @@ class Judged:
         """One value of ``metric`` for each query.
 
         Args:
-            metric: ``ndcg@K``, ``map`` or ``mrr``.
+            metric: ``ndcg@K``, ``precision@K``, ``map`` or ``mrr``.
             scores: (documents,) floats, higher is better; float32 is ranked fastest.
             no_relevant: the value of a query without a relevant document; None leaves it out (NaN).
 
@@ -88,17 +128,27 @@ class Judged:
 
     def _formula(self, metric: str) -> Callable[[np.ndarray], np.ndarray]:
         name, _, depth = metric.partition("@")
-        if name == "ndcg" and depth.isdigit() and int(depth) > 0:
-            return partial(self._ndcg, int(depth))
+        by_depth = {"ndcg": self._ndcg, "precision": self._precision}
+        if name in by_depth and depth.isdigit() and int(depth) > 0:
+            return partial(by_depth[name], int(depth))
         if metric in ("map", "mrr"):
             return {"map": self._average_precision, "mrr": self._reciprocal_rank}[metric]
-        raise ValueError(f"metric {metric!r}, expected ndcg@K, map or mrr")
+        raise ValueError(f"metric {metric!r}, expected ndcg@K, precision@K, map or mrr")
+
+    def first(self, scores: np.ndarray, depth: int) -> np.ndarray:
+        """The labels of the ``depth`` first documents of all queries, in no order of queries."""
+        return self._ranked(np.asarray(scores), depth)
 
     def _ndcg(self, depth: int, scores: np.ndarray) -> np.ndarray:
         if depth not in self._ideals:
             self._ideals[depth] = _Ideal(self.labels, self.offsets, self._places(depth))
         ideal = self._ideals[depth]
         return ideal.dcg(self._ranked(scores, depth)) / np.where(ideal.best > 0, ideal.best, 1.0)
+
+    def _precision(self, depth: int, scores: np.ndarray) -> np.ndarray:
+        relevant = np.zeros(self.offsets[-1])
+        relevant[self._places(depth)] = self._ranked(scores, depth) > 0
+        return np.add.reduceat(relevant, self.offsets[:-1]) / depth
 
     def _average_precision(self, scores: np.ndarray) -> np.ndarray:
         relevant, starts = self._all_ranked(scores) > 0, self.offsets[:-1]

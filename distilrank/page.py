@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from distilrank import display, evidence, recipe_table, rounding, time_tables
+from distilrank.judge import NDCG, measure_in
 
 StrPath = str | os.PathLike
 # Longer tables start folded; printing unfolds them.
@@ -87,6 +88,8 @@ def render(
         summary=summary,
         several=several,
         sections=sections,
+        labelled=any(section["labelled"] for section in sections),
+        unlabelled=not all(section["labelled"] for section in sections),
         recipes=any(section["recipes"]["rows"] for section in sections),
         without_record=int(tables["accounts"]["without_record"].iloc[-1]),
         shared={
@@ -137,6 +140,7 @@ def _dataset_tables(tables: Mapping[str, pd.DataFrame], dataset: str, batch: int
         "published": _table(own["published"], "published"),
         **_designs(own),
         "pruned": bool((own["models"]["kind"] == "pruned").any()),
+        "labelled": measure_in(own["models"]) is NDCG,
     }
 
 
@@ -189,15 +193,12 @@ def _table(
     Args:
         folded: start folded whatever the length; what holds everywhere need not be read.
     """
-    columns = columns or display.TABLES[name]
+    columns = display.used(table, columns or display.TABLES[name])
     rows = display.cells(table, columns)
-    used = [
-        at for at in range(len(columns)) if any(row[at] != rounding.MISSING for row in rows)
-    ]  # fmt: skip
     return {
-        "columns": [columns[at] for at in used],
+        "columns": columns,
         "rows": [
-            {"class": name, "cells": [row[at] for at in used]}
+            {"class": name, "cells": row}
             for row, name in zip(rows, classes or [""] * len(rows), strict=True)
         ],
         "folded": folded or len(rows) > _FOLDED_ROWS,

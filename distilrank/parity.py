@@ -5,20 +5,19 @@ What low precision costs in quality is measured here too, from the same scores.
 
 from collections.abc import Callable
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from distilrank.engines.base import MEAN_TOLERANCES, TOLERANCES, Engine, Model
 from distilrank.forest import Forest
+from distilrank.judge import NDCG, Judge
 from distilrank.letor import Dataset
-from distilrank.metrics import Judged
+from distilrank.metrics import kendall_tau, mean_kendall_tau
 from distilrank.quantise import predict_int8
-from distilrank.significance import compare
+from distilrank.significance import compare, paired_differences, untested
 from distilrank.student import Student
 
-METRIC = "ndcg@10"
 _CHUNK = 8192  # rows at once: the float64 pass over a full test split would need gigabytes
 _Scores = Callable[[np.ndarray], np.ndarray]
 
@@ -104,32 +103,6 @@ def spread_of(reference: np.ndarray) -> float:
     return float(reference.std()) or 1.0
 
 
-def kendall_tau(scores: np.ndarray, reference: np.ndarray) -> float | None:
-    """Kendall's tau-b; None where one of the two is constant."""
-    from scipy.stats import kendalltau
-
-    if len(scores) < 2:
-        return None
-    tau = float(kendalltau(scores, reference).statistic)
-    return tau if np.isfinite(tau) else None
-
-
-def mean_kendall_tau(
-    scores: np.ndarray, reference: np.ndarray, offsets: np.ndarray
-) -> float | None:
-    """Kendall's tau-b within each query, its mean over the queries that have one.
-
-    Args:
-        offsets: (queries + 1,) where each query's documents begin.
-    """
-    taus = [
-        kendall_tau(scores[start:end], reference[start:end])
-        for start, end in pairwise(offsets.tolist())
-    ]
-    known = [tau for tau in taus if tau is not None]
-    return float(np.mean(known)) if known else None
-
-
 def check_errors(
     engine: str, precision: str, batch: int, largest: float, mean: float = 0.0
 ) -> float:
@@ -167,14 +140,19 @@ def quality_loss(
         permutations: of Fisher's randomisation test; the signs are those of every comparison.
 
     Returns:
-        ``quality`` of a parity file's line; docs/files.md names its keys.
+        ``quality`` of a parity file's line; docs/files.md names its keys. Without labels the
+        engine's first documents are held to those of ``exact``, and nothing is tested: the
+        difference from 1 is no matter of chance.
     """
-    judged = Judged(split.labels, split.offsets)
-    ours, theirs = (judged.per_query(METRIC, each, no_relevant) for each in (scores, exact))
-    test = compare(ours, theirs, np.random.default_rng(0), permutations)
+    judge = Judge(split, lambda: exact, no_relevant)
+    ours, theirs = (judge.per_query(judge.measure.key, each) for each in (scores, exact))
+    if judge.measure is NDCG:
+        test = compare(ours, theirs, np.random.default_rng(0), permutations)
+    else:
+        test = untested(paired_differences(ours, theirs))
     largest, mean = errors(scores, exact, spread_of(exact))
     return {
-        "metric": METRIC,
+        "metric": judge.measure.key,
         "exact": float(np.nanmean(theirs)),
         "engine": float(np.nanmean(ours)),
         **test.as_dict(),

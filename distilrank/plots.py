@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from distilrank.files import replacing
+from distilrank.judge import NDCG, measure_in
 from distilrank.labels import place_labels
 from distilrank.results import sparsity_name
 
@@ -69,7 +70,7 @@ def save(figure: Figure, svg: str | os.PathLike, png: str | os.PathLike) -> None
 
 
 def tradeoff(models: pd.DataFrame, batch: int) -> Figure:
-    """nDCG@10 on test against time, with the Pareto front.
+    """The measure on test against time, with the Pareto front.
 
     Args:
         models: one data set's lines of ``tables.models_table``.
@@ -78,35 +79,36 @@ def tradeoff(models: pd.DataFrame, batch: int) -> Figure:
         ValueError: if no model has both a time and a quality.
     """
     style()
-    models = models.dropna(subset=["us", "ndcg@10"])
+    measure = measure_in(models)
+    models = models.dropna(subset=["us", measure.key]).assign(quality=lambda of: of[measure.key])
     if models.empty:
         raise ValueError("no model has both a time and a quality; nothing can be plotted")
     figure, axes = plt.subplots(figsize=(8.2, 5.4), layout="constrained")
     for _, series in models[models["kind"] != "forest"].groupby(["teacher", "student", "recipe"]):
         path = series.sort_values("sparsity")
-        axes.plot(path["us"], path["ndcg@10"], color=_FAINT, linewidth=0.7, zorder=1)
+        axes.plot(path["us"], path["quality"], color=_FAINT, linewidth=0.7, zorder=1)
     for kind, look in LOOKS.items():
         part = models[models["kind"] == kind]
         axes.errorbar(
-            part["us"], part["ndcg@10"], yerr=part["seed_sd"].fillna(0.0), linestyle="none",
+            part["us"], part["quality"], yerr=part["seed_sd"].fillna(0.0), linestyle="none",
             marker=look.marker, markersize=7, color=look.colour, markerfacecolor=look.fill,
             markeredgewidth=1.4, elinewidth=0.8, zorder=3,
         )  # fmt: skip
-    _interval_bar(axes, models)
+    _interval_bar(axes, models, "difference" if measure is NDCG else "mean")
     front = models[models["on_front"].astype(bool)].sort_values("us")
-    axes.plot(front["us"], front["ndcg@10"], drawstyle="steps-post", **_FRONT)
+    axes.plot(front["us"], front["quality"], drawstyle="steps-post", **_FRONT)
     axes.set_xscale("log")
     axes.margins(x=0.12, y=0.12)
     low, high = axes.get_xlim()
     axes.set_xlim(low * (low / high) ** 0.08, high)  # room for the bar at the left
     _plain_log_ticks(axes.xaxis)
     axes.set_xlabel(f"scoring time, µs a document (batch {batch}, one thread, log scale)")
-    axes.set_ylabel("nDCG@10 on test")
+    axes.set_ylabel(f"{measure.title} on test")
     figure.legend(handles=_tradeoff_legend(models), loc="outside upper left", ncols=5)
     sns.despine(figure)
     named = models[models["on_front"].astype(bool) | models["kind"].isin(["forest", "dense"])]
     lines = [line.get_path().transformed(line.get_transform()) for line in _drawn(axes)]
-    place_labels(axes, models[["us", "ndcg@10"]].to_numpy(), _labels(named), lines)
+    place_labels(axes, models[["us", "quality"]].to_numpy(), _labels(named), lines)
     return figure
 
 
@@ -114,19 +116,19 @@ _FAINT = "#bbbbbb"
 _FRONT = {"color": "#444444", "linewidth": 1.2, "linestyle": (0, (5, 2)), "zorder": 2}
 
 
-def _interval_bar(axes: Axes, models: pd.DataFrame) -> None:
+def _interval_bar(axes: Axes, models: pd.DataFrame, of: str) -> None:
     """A bar at the left edge as long as a typical interval, so that noise is seen as noise."""
     half = ((models["high"] - models["low"]) / 2).median()
     if np.isnan(half):
         return
-    middle = (models["ndcg@10"].min() + models["ndcg@10"].max()) / 2
+    middle = (models["quality"].min() + models["quality"].max()) / 2
     transform = axes.get_yaxis_transform()
     axes.plot(
         [0.02, 0.02], [middle - half, middle + half],
         transform=transform, color="#666666", linewidth=1.0, marker="_", markersize=6,
     )  # fmt: skip
     axes.text(
-        0.03, middle - half, "95 % interval of a difference", transform=transform,
+        0.03, middle - half, f"95 % interval of a {of}", transform=transform,
         rotation=90, va="bottom", fontsize=7.5, color="#444444",
     )  # fmt: skip
 
@@ -141,7 +143,7 @@ def _labels(models: pd.DataFrame) -> list[tuple[float, float, str]]:
     # The front's labels are placed first: they are what the plot is about.
     ordered = models.sort_values(["on_front", "us"], ascending=[False, True])
     return [
-        (line["us"], line["ndcg@10"], line["name"].replace(" %", "\u2009%"))
+        (line["us"], line["quality"], line["name"].replace(" %", "\u2009%"))
         for line in ordered.to_dict("records")
     ]
 
@@ -313,7 +315,7 @@ def designed(table: pd.DataFrame) -> Figure:
 
 
 def training(table: pd.DataFrame) -> Figure:
-    """Loss and nDCG@10 on vali by epoch, a row a phase and a line a network.
+    """Loss and the measure on vali by epoch, a row a phase and a line a network.
 
     Args:
         table: one data set's lines of ``evidence.training_table``.
@@ -344,12 +346,13 @@ def _training_row(
     row: Sequence[Axes], table: pd.DataFrame, phase: str, shades: dict, dashes: dict
 ) -> None:
     names = ["fold", "teacher", "recipe", "seed", "student", "sparsity"]
+    measure = measure_in(table, lambda measure: measure.in_history)
     for keys, run in table.groupby(names):
         look = {"color": shades[keys[-1]], "linestyle": dashes[keys[-2]], "linewidth": 0.9}
         row[0].plot(run["epoch"], run["loss"], **look)
-        row[1].plot(run["epoch"], run["ndcg_vali"], **look)
+        row[1].plot(run["epoch"], run[measure.in_history], **look)
     row[0].set(title=f"{phase}: loss", yscale="log", ylabel="loss (log scale)", xlabel="epoch")
-    row[1].set(title=f"{phase}: ranking", ylabel="nDCG@10 on vali", xlabel="epoch")
+    row[1].set(title=f"{phase}: ranking", ylabel=f"{measure.title} on vali", xlabel="epoch")
     _plain_log_ticks(row[0].yaxis)
 
 

@@ -6,11 +6,12 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from distilrank.judge import measure_in
 from distilrank.plots import line_look, nothing, style
 
 
 def sensitivity(table: pd.DataFrame) -> Figure:
-    """nDCG@10 on vali against the share of zeros, one panel a network and one line a layer.
+    """The measure on vali against the share of zeros, one panel a network and one line a layer.
 
     Args:
         table: one data set's lines of ``pruning_tables.sensitivity_table``.
@@ -31,7 +32,8 @@ def sensitivity(table: pd.DataFrame) -> Figure:
         axes.set_title(name)
     for axes in grid.flat[len(names) :]:
         axes.set_visible(False)
-    figure.supylabel("nDCG@10 on vali, not trained again", fontsize=10)
+    title = measure_in(table).title
+    figure.supylabel(f"{title} on vali, not trained again", fontsize=10)
     figure.supxlabel("zeros in one layer, % (logarithmic in what is left)", fontsize=10)
     widest = max(grid.flat, key=lambda axes: len(axes.get_legend_handles_labels()[0]))
     figure.legend(*widest.get_legend_handles_labels(), loc="outside upper left", ncols=len(layers))
@@ -40,10 +42,11 @@ def sensitivity(table: pd.DataFrame) -> Figure:
 
 
 def _panel(axes: Axes, part: pd.DataFrame) -> None:
-    axes.axhline(part.loc[part["sparsity"] == 0, "ndcg@10"].iloc[0], color="#888888", linewidth=0.8)
+    measure = measure_in(part).key
+    axes.axhline(part.loc[part["sparsity"] == 0, measure].iloc[0], color="#888888", linewidth=0.8)
     for layer, line in part.groupby("layer"):
         look = line_look(int(layer) - 1)
-        axes.plot(1 - line["sparsity"], line["ndcg@10"], label=f"layer {layer}", **look)
+        axes.plot(1 - line["sparsity"], line[measure], label=f"layer {layer}", **look)
     # From dense to sparse, with room for the levels near 1.
     axes.set_xscale("log")
     axes.invert_xaxis()

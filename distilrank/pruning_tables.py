@@ -8,6 +8,7 @@ import pandas as pd
 
 from distilrank.evidence import feature_names
 from distilrank.files import read_json
+from distilrank.judge import OVERLAP, table_of
 from distilrank.results import Key, Paths, Quality, recipes_differ
 
 NAN = float("nan")
@@ -29,7 +30,7 @@ def sensitivity_table(paths: Paths) -> pd.DataFrame:
         lines += [
             identity | point | {"saved": 1 - point["us"] / dense} for point in content["points"]
         ]
-    return pd.DataFrame(lines, columns=list(_SENSITIVITY))
+    return table_of(lines, _SENSITIVITY, [OVERLAP.key])
 
 
 def allocation_table(paths: Paths) -> pd.DataFrame:
@@ -45,7 +46,7 @@ def allocation_table(paths: Paths) -> pd.DataFrame:
             other = {f"spread_{name}": value for name, value in spread.items()}
             own = {"sparsity": line["sparsity"]} | line["alone"]
             lines.append(identity | own | {"spread_sparsities": shares} | other)
-    return pd.DataFrame(lines, columns=list(_ALLOCATION))
+    return table_of(lines, _ALLOCATION, (OVERLAP.key, f"spread_{OVERLAP.key}"))
 
 
 def _read(paths: Paths) -> Iterable[tuple[dict[str, str], dict[str, Any]]]:

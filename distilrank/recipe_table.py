@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from distilrank.judge import OVERLAP, table_of
 from distilrank.matched import Rules
 from distilrank.recipes import Recipe, varying_settings
 from distilrank.results import Key, Quality
@@ -32,10 +33,11 @@ def recipes_table(
     """One line for each network and recipe over all seeds (``seed`` is "all"), and one a seed.
 
     Recipes are compared within a network: one data set, teacher, student and sparsity. Quality
-    is mean nDCG@10 over the queries of all folds, each query's mean over seeds; ``seed_sd``,
-    ``seed_low`` and ``seed_high`` are the spread of the single seeds' means on test. On test too,
-    ``difference`` is to the baseline and ``teacher_difference`` to the teacher, each with its
-    95 % interval, p-value and mark. ``recipes`` is how many the network was trained with, and
+    is the data set's measure, its mean over the queries of all folds, each query's mean over
+    seeds; ``seed_sd``, ``seed_low`` and ``seed_high`` are the spread of the single seeds' means on
+    test. On test too, ``difference`` is to the baseline and ``teacher_difference`` to the teacher,
+    each with its 95 % interval, p-value and mark; without labels only the interval of the mean
+    stands in the place of the latter. ``recipes`` is how many the network was trained with, and
     ``chosen`` the best of them on vali. ``seconds`` is as `training_seconds` tells.
 
     Args:
@@ -64,7 +66,7 @@ def recipes_table(
                 if other is not None and other is not quality:
                     compared |= against(quality, other, rules, prefix)
             lines += [common | line for line in (_over_seeds(quality, seeds) | compared, *seeds)]
-    return pd.DataFrame(lines, columns=_COLUMNS)
+    return table_of(lines, _COLUMNS, (f"vali_{OVERLAP.key}", OVERLAP.key))
 
 
 def mean_lines(table: pd.DataFrame) -> pd.DataFrame:
@@ -116,8 +118,8 @@ def _by_seed(quality: Quality, seconds: Mapping[tuple[Any, ...], float]) -> list
         {
             "seed": str(seed),
             "seeds": 1,
-            "vali_ndcg@10": vali,
-            "ndcg@10": test,
+            f"vali_{quality.measure.key}": vali,
+            quality.measure.key: test,
             "seconds": seconds.get((*trained, str(seed)), float("nan")),
         }
         for seed, vali, test in values
@@ -125,13 +127,14 @@ def _by_seed(quality: Quality, seconds: Mapping[tuple[Any, ...], float]) -> list
 
 
 def _over_seeds(quality: Quality, seeds: list[dict[str, Any]]) -> dict[str, Any]:
-    tested = [line["ndcg@10"] for line in seeds]
+    measure = quality.measure.key
+    tested = [line[measure] for line in seeds]
     several = {"seed_low": min(tested), "seed_high": max(tested)} if len(seeds) > 1 else {}
     return {
         "seed": ALL_SEEDS,
         "seeds": len(seeds),
-        "vali_ndcg@10": quality.mean("vali"),
-        "ndcg@10": quality.mean("test"),
+        f"vali_{measure}": quality.mean("vali"),
+        measure: quality.mean("test"),
         "seed_sd": quality.seed_spread("test"),
         "seconds": float(np.mean([line["seconds"] for line in seeds])),
         **several,

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from distilrank.files import read_json
+from distilrank.judge import NDCG, Measure, measure_of
 from distilrank.machine import check_one
 
 Paths = Iterable[str | os.PathLike]
@@ -106,12 +107,21 @@ class Quality:
     def seeds(self) -> list[int]:
         return sorted({run["model"].get("seed", 0) for run in self.runs})
 
-    def per_query(self, split: str, metric: str = "ndcg@10", seed: int | None = None) -> pd.Series:
+    @property
+    def measure(self) -> Measure:
+        """What the data set's models are judged by."""
+        return measure_of(self.runs[0]["splits"]["vali"]["metrics"])
+
+    def per_query(self, split: str, metric: str = "", seed: int | None = None) -> pd.Series:
         """Each query's metric, its mean over seeds; the folds' queries one after the other.
+
+        Args:
+            metric: the measure if not given, here and below.
 
         Returns:
             Floats indexed by (fold, qid); NaN where the convention leaves a query out.
         """
+        metric = metric or self.measure.key
         runs = [run for run in self.runs if seed in (None, run["model"].get("seed", 0))]
         series = [
             pd.Series(
@@ -124,15 +134,15 @@ class Quality:
         ]
         return pd.concat(series).groupby(level=["fold", "qid"], sort=False).mean()
 
-    def mean(self, split: str, metric: str = "ndcg@10") -> float:
+    def mean(self, split: str, metric: str = "") -> float:
         """The mean over all queries of all folds, each query's mean over seeds."""
         return float(self.per_query(split, metric).mean())
 
-    def seed_means(self, split: str, metric: str = "ndcg@10") -> list[float]:
+    def seed_means(self, split: str, metric: str = "") -> list[float]:
         """One mean over queries for each seed."""
         return [float(self.per_query(split, metric, seed).mean()) for seed in self.seeds]
 
-    def seed_spread(self, split: str, metric: str = "ndcg@10") -> float:
+    def seed_spread(self, split: str, metric: str = "") -> float:
         """Standard deviation over seeds; NaN for a single seed."""
         means = self.seed_means(split, metric)
         return float(np.std(means, ddof=1)) if len(means) > 1 else float("nan")
@@ -212,9 +222,14 @@ def read_quality(paths: Paths) -> dict[Key, Quality]:
 
 
 def best_forests(qualities: Mapping[Key, Quality]) -> dict[str, Key]:
-    """By data set, its forest with the highest mean nDCG@10 on vali; the first of equal ones."""
+    """By data set, its forest with the highest mean nDCG@10 on vali; the first of equal ones.
+
+    Without labels none is better than another: each is what its own students are held to.
+    """
     best: dict[str, Key] = {}
-    for key in filter(lambda key: key.is_forest, qualities):
+    for key, quality in qualities.items():
+        if not key.is_forest or quality.measure is not NDCG:
+            continue
         rival = best.setdefault(key.dataset, key)
         if qualities[key].mean("vali") > qualities[rival].mean("vali"):
             best[key.dataset] = key

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from distilrank.judge import Judge
 from distilrank.letor import Dataset
-from distilrank.metrics import Judged
 from distilrank.pruning import magnitude_mask
 from distilrank.student import Student
 
 LEVELS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
-METRIC = "ndcg@10"
 # Enough for a mean over queries; forty passes over the largest vali split would take minutes.
 _DOCUMENTS = 50_000
 Times = Callable[[Student], float]
@@ -27,16 +26,15 @@ class Probe:
     """Judges a pruned student by its dense one.
 
     Attributes:
-        rows, judged: the documents of some whole queries of vali, and their labels.
+        rows, rankings: the documents of some whole queries of vali, and what judges their
+            rankings: their labels, else the dense student's.
         scores: (documents,) the dense student's.
-        no_relevant: nDCG of a query without a relevant document.
         time: a network's predicted time, microseconds a document.
     """
 
     rows: np.ndarray
-    judged: Judged
+    rankings: Judge
     scores: np.ndarray
-    no_relevant: float | None
     time: Times
 
     @classmethod
@@ -46,19 +44,20 @@ class Probe:
         offsets = np.asarray(vali.offsets[: queries + 1])
         rows = np.asarray(vali.features[: offsets[-1]])
         labels = np.asarray(vali.labels[: offsets[-1]])
-        return cls(rows, Judged(labels, offsets), dense.predict(rows), no_relevant, time)
+        part = Dataset(rows, labels, offsets, vali.qids[:queries], vali.meta)
+        scores = dense.predict(rows)
+        return cls(rows, Judge(part, lambda: scores, no_relevant), scores, time)
 
     def judge(self, student: Student) -> dict[str, float]:
-        """nDCG@10, the ``error`` of the scores and the predicted time ``us``.
+        """The data set's measure, the ``error`` of the scores and the predicted time ``us``.
 
         The error is the share of the dense scores' variance that the pruned ones leave unexplained,
         1 - their squared correlation: 0 where they differ by shift and scale alone, which change
         no ranking, 1 for those of a constant. It is far less noisy than nDCG@10 of few queries.
         """
         scores = student.predict(self.rows)
-        values = self.judged.per_query(METRIC, scores, self.no_relevant)
         return {
-            METRIC: float(np.nanmean(values)),
+            self.rankings.measure.key: self.rankings.mean(scores),
             "error": unexplained(self.scores, scores),
             "us": float(self.time(student)),
         }
@@ -107,7 +106,7 @@ def allocations(dense: Student, probe: Probe, points: Sequence[dict[str, Any]]) 
     output = len(dense.weights)
     dense_us = next(point["us"] for point in points if not point["sparsity"])
     front = undominated([point for point in points if point["layer"] < output], dense_us)
-    lines = []
+    lines, judged = [], (probe.rankings.measure.key, "error", "us")
     for point in points:
         if point["layer"] > 1 or not point["sparsity"]:
             continue
@@ -122,7 +121,7 @@ def allocations(dense: Student, probe: Probe, points: Sequence[dict[str, Any]]) 
         lines.append(
             {
                 "sparsity": point["sparsity"],
-                "alone": {name: point[name] for name in (METRIC, "error", "us")},
+                "alone": {name: point[name] for name in judged},
                 "spread": probe.judge(pruned_at(dense, shares)) | {"sparsities": list(shares)},
             }
         )

@@ -28,7 +28,7 @@ class Comparison:
     Attributes:
         difference: mean of (model - other).
         interval: the 95 % interval of that mean.
-        p_value: Fisher's paired two-sided randomisation test.
+        p_value: Fisher's paired two-sided randomisation test; NaN where none was made.
         queries: how many queries were compared.
         permutations: how many random sign patterns the p-value rests on.
         effect: the standardised mean difference (`effect_size`); NaN where there is none.
@@ -48,8 +48,10 @@ class Comparison:
         return (self.interval[1] - self.interval[0]) / 2
 
     def as_dict(self) -> dict[str, Any]:
-        """For a JSON file, which has no NaN: an effect that there is none of is ``None``."""
+        """For a JSON file, which has no NaN: what there is none of is ``None``."""
         given = asdict(self) | {"interval": list(self.interval)}
+        if math.isnan(self.p_value):
+            given["p_value"] = None
         if math.isnan(self.effect):
             return given | {"effect": None, "effect_interval": None}
         return given | {"effect_interval": list(self.effect_interval)}
@@ -79,6 +81,13 @@ def compare(
         permutations=permutations,
         effect=effect,
         effect_interval=effect_interval,
+    )
+
+
+def untested(differences: np.ndarray) -> Comparison:
+    """The mean and its interval alone, where the other model cannot differ by chance."""
+    return Comparison(
+        float(differences.mean()), mean_interval(differences), math.nan, len(differences), 0
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from distilrank.archives import checked_blocks, member
 from distilrank.columns import Table
 from distilrank.formats import is_table
-from distilrank.letor import PROBLEMS, SPLITS, Dataset, SplitWriter
+from distilrank.letor import PROBLEMS, SPLITS, TOP, Dataset, SplitWriter
 from distilrank.logs import progress
 from distilrank.native import Rows, parse_blocks
 
@@ -66,11 +66,15 @@ class Source:
         with SplitWriter(apart, len(features) or self.dataset["features"]) as writer:
             for name, (rows, _) in opened.items():
                 for block in progress(_refuse_shared(rows, name, seen), f"reading {name}"):
-                    writer.add(*block)
+                    writer.add(*(block if self._labelled else _without_labels(block)))
             writer.meta = meta
         if grouped:
             group_queries(apart, folder)
         logging.info("%s: %d documents, %d queries", paths, writer.n_documents, writer.n_queries)
+
+    @property
+    def _labelled(self) -> bool:
+        return self.dataset.get("labels", True)
 
     def _path(self, name: str) -> str:
         """The place of the file ``name`` in the archive or folder."""
@@ -84,7 +88,7 @@ class Source:
         """The documents of one file, and the features' names where they are known."""
         largest, grouped = self.dataset.get("largest_file_gb"), self.dataset.get("group_queries")
         if is_table(path):
-            table = Table(self.place, path, self._columns(), largest)
+            table = Table(self.place, path, self._columns(), largest, self._labelled)
             if sha256 is not None:
                 with member(self.place, path, largest) as stream:
                     deque(checked_blocks(stream, sha256, path), maxlen=0)
@@ -100,7 +104,8 @@ class Source:
         columns, files = dict(self.dataset["columns"]), self.dataset["files"]
         if "features" not in columns and "train" in files:
             largest = self.dataset.get("largest_file_gb")
-            columns["features"] = Table(self.place, self._path("train"), columns, largest).features
+            first = Table(self.place, self._path("train"), columns, largest, self._labelled)
+            columns["features"] = first.features
         return columns
 
     def _letor(
@@ -116,6 +121,12 @@ class Source:
 def _check_width(expected: int | None, found: int | None, what: str) -> None:
     if None not in (expected, found) and expected != found:
         raise ValueError(f"{what} {found} features, expected {expected} as the config says")
+
+
+def _without_labels(rows: Rows) -> Rows:
+    """What stands in the place of labels that nobody gave is not kept, whatever it is."""
+    features, labels, qids = rows
+    return features, np.zeros_like(labels), qids
 
 
 def _refuse_returning(rows: Iterator[Rows], path: str) -> Iterator[Rows]:
@@ -199,6 +210,30 @@ def deal_fold(whole: Path, folder: Path, fold: int, folds: int, seed: int) -> No
     for split in SPLITS:
         opened.meta["split"] = split
         opened.save_queries(np.flatnonzero(chosen[split]), folder / split)
+
+
+def check_can_be_judged(folder: Path) -> None:
+    """Whether every split under ``folder`` can tell a good ranking from a bad one.
+
+    Raises:
+        ValueError: if a split with labels has no relevant document: a column of zeros is no labels;
+            or if no query of one without labels is longer than the first ranks that are compared.
+    """
+    for name in SPLITS:
+        split = Dataset.open(folder / name)
+        if split.labelled and not np.any(split.labels):
+            raise ValueError(
+                f"{split.meta['file']}: no document of {name} has a label above 0, so that every "
+                "ranking of it is as good; if these are no labels, set labels: false in the data "
+                "set's entry"
+            )
+        longest = int(split.group_sizes.max())
+        if not split.labelled and longest <= TOP:
+            raise ValueError(
+                f"{split.meta['file']}: the longest query of {name} has {longest} documents; data "
+                f"without labels is judged by who is among the first {TOP}, which takes longer "
+                "queries"
+            )
 
 
 def shared_queries(folder: Path) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from distilrank import designed
+from distilrank.judge import NDCG, OVERLAP, Measure, measure_in
 from distilrank.matched import about, times_faster
 from distilrank.results import Key, Timing
 from distilrank.rounding import fixed, interval, p_text, percent, quartiles, significant
@@ -27,7 +28,8 @@ def summarise(
         tables: those ``make_tables`` writes, by name.
         conventions: the metrics', as the quality files name them.
         settings: ``headline_batch``, ``margin``, ``permutations``, ``min_share``, ``drift`` and
-            ``designs`` (`designed.settings_of`).
+            ``designs`` (`designed.settings_of`); ``overlap_margin`` where there is data without
+            labels.
         titles: a data set's title by its key.
     """
     job = next(iter(timings.values()))
@@ -58,16 +60,18 @@ def _dataset(
     models = tables["models"].query("dataset == @dataset")
     matched = tables["matched"].query("dataset == @dataset")
     lines, best = matched.to_dict("records"), models["best_forest"].iloc[0]
+    measure = measure_in(models)
+    margin = settings["margin" if measure is NDCG else "overlap_margin"]
     splits = tables["data"].query("dataset == @dataset")
     health = tables["health"].query("dataset == @dataset and flagged")
     flagged = set(health["name"])
     return {
         "key": dataset,
         "title": title,
-        "best_forest": best,
+        "best_forest": best if measure is NDCG else "",
         "folds": str(models["folds"].iloc[0]).replace(" ", ", "),
-        "matches": [_match(line, settings["margin"], flagged) for line in lines],
-        "power": _power(models, splits, settings["margin"]),
+        "matches": [_match(line, measure, margin, flagged) for line in lines],
+        "power": _power(models, splits, margin),
         "missing": _missing(splits),
         "front": models.loc[models["on_front"], "name"].tolist(),
     }
@@ -86,8 +90,10 @@ def _missing(splits: pd.DataFrame) -> str:
     )
 
 
-def _match(line: Mapping[str, Any], margin: float, flagged: set[str]) -> dict[str, Any]:
-    details = _details(line, margin)
+def _match(
+    line: Mapping[str, Any], measure: Measure, margin: float, flagged: set[str]
+) -> dict[str, Any]:
+    details = _details(line, measure, margin)
     unquiet = [name for name in (line["forest"], line["network"]) if name in flagged]
     if unquiet:
         details.append(f"Timed while the machine was not quiet: {' and '.join(unquiet)}.")
@@ -108,7 +114,7 @@ def _tone(line: Mapping[str, Any]) -> str:
     return "good" if line["verdict"] == "shown" and round(line["speedup"], 1) > 1 else "plain"
 
 
-def _details(line: Mapping[str, Any], margin: float) -> list[str]:
+def _details(line: Mapping[str, Any], measure: Measure, margin: float) -> list[str]:
     """A line each for the forest, the network and what test says."""
     forest = f"{_count(line['trees'])} trees × {_count(line['max_leaves'])} leaves"
     if line["verdict"] == "not-timed":
@@ -117,26 +123,41 @@ def _details(line: Mapping[str, Any], margin: float) -> list[str]:
         f"Forest: {forest}, {significant(line['forest_us'])} µs/doc on {line['forest_engine']}."
     )
     if line["verdict"] == "no-network":
-        return [forest, f"Every timed network loses more than {margin:g} nDCG@10 on vali."]
+        lost = f"loses more than {margin:g} nDCG@10"
+        if measure is OVERLAP:
+            lost = f"shares less than {100 * (1 - margin):g} % of the forest’s top 10"
+        return [forest, f"Every timed network {lost} on vali."]
     network = (
         f"Network: {line['network']}, widths {line['architecture']}, "
         f"{significant(line['network_us'])} µs/doc on {line['network_engine']}."
     )
-    return [forest, network, _test(line)]
+    return [forest, network, f"{_test(line) if measure is NDCG else _shared(line)}{_seeds(line)}."]
 
 
 def _test(line: Mapping[str, Any]) -> str:
-    text = (
+    return (
         f"nDCG@10 on test: {fixed(line['difference'], 4, sign=True)}, 95 % interval "
         f"{interval(line['low'], line['high'])}, p = {p_text(line['p_value'])}, "
         f"{int(line['queries']):,} queries"
     ).replace("p = < ", "p < ")
-    if line["seeds"] > 1:
-        text += (
-            f"; mean of {int(line['seeds'])} seeds, whose means have a standard deviation of "
-            f"{fixed(line['network_seed_sd'], 4)}"
-        )
-    return f"{text}."
+
+
+def _shared(line: Mapping[str, Any]) -> str:
+    """Without labels: how much of the forest's top 10 the network shares."""
+    low, high = (100 * (1 + line[name]) for name in ("low", "high"))
+    return (
+        f"Of the forest’s top 10 on test it shares {100 * (1 + line['difference']):.1f} %, 95 % "
+        f"interval {low:.1f} to {high:.1f} %, {int(line['queries']):,} queries"
+    )
+
+
+def _seeds(line: Mapping[str, Any]) -> str:
+    if line["seeds"] <= 1:
+        return ""
+    return (
+        f"; mean of {int(line['seeds'])} seeds, whose means have a standard deviation of "
+        f"{fixed(line['network_seed_sd'], 4)}"
+    )
 
 
 def _count(value: float) -> str:
@@ -209,17 +230,7 @@ def _alerts(tables: Tables, settings: Mapping[str, Any]) -> list[str]:
     several = tables["models"]["dataset"].nunique() > 1
     checks = tables["checks"]
     failed = checks[~checks["ok"].astype(bool)]
-    low = failed[failed["check"] == "quality"].to_dict("records")
-    alerts = []
-    if low:
-        # One alert for all: a low floor can fail many networks, and they are in the table.
-        names = ", ".join(
-            f"{_full_name(line, several)} ({100 * line['value']:.1f} %)" for line in low
-        )
-        alerts.append(
-            f"nDCG@10 on vali is below the floor of {100 * low[0]['limit']:.1f} % of the forest's "
-            f"for {len(low)} of {(checks['check'] == 'quality').sum()} networks: {names}."
-        )
+    alerts = _floor_alerts(tables["models"], checks[checks["check"] == "quality"], several)
     for line in failed[failed["check"] == "sparsity"].to_dict("records"):
         alerts.append(
             f"{_full_name(line, several)}: {100 * line['value']:.1f} % of the pruned weights are "
@@ -233,6 +244,25 @@ def _alerts(tables: Tables, settings: Mapping[str, Any]) -> list[str]:
         )
     alerts += designed.alerts(tables["designed"]) if "designed" in tables else []
     return alerts + _timing_alerts(tables["health"], several, settings["drift"])
+
+
+def _floor_alerts(models: pd.DataFrame, checks: pd.DataFrame, several: bool) -> list[str]:
+    """One alert for all networks of a measure: a low floor can fail many; the table has them."""
+    alerts = []
+    for measure, what in (
+        (NDCG, "nDCG@10 on vali is below the floor of {:.1f} % of the forest's"),
+        (OVERLAP, "The share of the forest's top 10 on vali is below the floor of {:.1f} %"),
+    ):
+        alike = [name for name, of in models.groupby("dataset") if measure_in(of) is measure]
+        own = checks[checks["dataset"].isin(alike)]
+        low = own[~own["ok"].astype(bool)].to_dict("records")
+        names = ", ".join(
+            f"{_full_name(line, several)} ({100 * line['value']:.1f} %)" for line in low
+        )
+        if low:
+            text = what.format(100 * low[0]["limit"])
+            alerts.append(f"{text} for {len(low)} of {len(own)} networks: {names}.")
+    return alerts
 
 
 def _timing_alerts(health: pd.DataFrame, several: bool, drift: float) -> list[str]:

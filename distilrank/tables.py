@@ -4,6 +4,7 @@ Times are microseconds a document, sparsity is a fraction; wording and rounding 
 (``distilrank/display.py``). Checks, parity, data and predictor are in ``distilrank/evidence.py``.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from distilrank.files import read_json
+from distilrank.judge import NDCG, OVERLAP, measure_in, table_of
 from distilrank.matched import SIGNIFICANT, Match, Rules, headline, paired_samples, speedup
 from distilrank.metrics import METRICS
 from distilrank.results import Key, Paths, Quality, Timing, best_forests, recipes_differ
@@ -27,6 +29,8 @@ def models_table(
     ``difference``, ``low``, ``high``, ``p_value``, ``mark``, ``effect`` (with its interval) and
     ``needed`` queries to detect a difference of the margin compare nDCG@10 on test with it;
     the first five with ``best_`` in front with ``best_forest``, the data set's best on vali.
+    Without labels the overlap of the top 10 with the forest and Kendall's tau stand in their place,
+    and ``low`` and ``high`` are the interval of the overlap itself.
     """
     lines, best = [], best_forests(qualities)
     with_recipe = recipes_differ(qualities)
@@ -35,16 +39,17 @@ def models_table(
         line |= _time(timings, key, rules.batch) | _ranking(quality)
         if not key.is_forest and key.forest in qualities:
             line |= against(quality, qualities[key.forest], rules)
-            line["needed"] = rules.needed(quality, qualities[key.forest])
+            if quality.measure is NDCG:
+                line["needed"] = rules.needed(quality, qualities[key.forest])
             line["teacher_share"] = quality.mean("vali") / qualities[key.forest].mean("vali")
         if rival := best.get(key.dataset):
             line["best_forest"] = rival.name()
             line |= against(quality, qualities[rival], rules, "best_") if key != rival else {}
         lines.append(line)
-    table = pd.DataFrame(lines, columns=_MODEL_COLUMNS)
+    table = table_of(lines, _MODEL_COLUMNS, (*OVERLAP.metrics, f"vali_{OVERLAP.key}"))
     table["on_front"] = False
     for _, part in table.groupby("dataset"):
-        table.loc[part.index, "on_front"] = pareto_front(part["us"], part["ndcg@10"])
+        table.loc[part.index, "on_front"] = pareto_front(part["us"], part[measure_in(part).key])
     return table
 
 
@@ -119,17 +124,22 @@ _QUARTILES = {"us": "median", "us_q1": "q1", "us_q3": "q3"}
 
 def _ranking(quality: Quality) -> dict[str, Any]:
     return {
-        **{metric: quality.mean("test", metric) for metric in METRICS},
+        **{metric: quality.mean("test", metric) for metric in quality.measure.metrics},
         "seed_sd": quality.seed_spread("test"),
-        "vali_ndcg@10": quality.mean("vali"),
+        f"vali_{quality.measure.key}": quality.mean("vali"),
         "vali_queries": int(quality.per_query("vali").notna().sum()),
         "test_queries": int(quality.per_query("test").notna().sum()),
     }
 
 
 def against(quality: Quality, other: Quality, rules: Rules, prefix: str = "") -> dict[str, Any]:
-    """The comparison on test with ``other``, the columns' names with ``prefix`` in front."""
+    """The comparison on test with ``other``, the columns' names with ``prefix`` in front.
+
+    With a forest that the model itself is held to only its mean's interval says something.
+    """
     test = rules.compare(quality, other)
+    if math.isnan(test.p_value):
+        return _interval(other.mean("test"), test.interval, prefix)
     return {
         f"{prefix}difference": test.difference,
         f"{prefix}low": test.interval[0],
@@ -142,6 +152,11 @@ def against(quality: Quality, other: Quality, rules: Rules, prefix: str = "") ->
     }
 
 
+def _interval(base: float, interval: Sequence[float], prefix: str = "") -> dict[str, float]:
+    """The interval of a mean, from that of its difference to ``base``."""
+    return {f"{prefix}low": base + interval[0], f"{prefix}high": base + interval[1]}
+
+
 def mark(difference: float, p_value: float) -> str:
     """``worse`` or ``better`` where a difference is significant, else nothing."""
     if p_value >= SIGNIFICANT or not difference:
@@ -150,7 +165,7 @@ def mark(difference: float, p_value: float) -> str:
 
 
 def matched_table(
-    matches: Sequence[Match], qualities: Mapping[Key, Quality], margin: float
+    matches: Sequence[Match], qualities: Mapping[Key, Quality], rules: Rules
 ) -> pd.DataFrame:
     """One line a forest: the network that vali chose, and what test says of it."""
     with_recipe = recipes_differ(qualities)
@@ -178,7 +193,7 @@ def matched_table(
                 "network_seed_sd": network.seed_spread("test") if network else NAN,
                 "seeds": len(network.seeds) if network else NAN,
                 "verdict": match.verdict,
-                "headline": headline(match, margin),
+                "headline": headline(match, rules.margin_of(match.measure)),
             }
         )
     return pd.DataFrame(lines)
@@ -276,7 +291,7 @@ def precision_table(parity: Paths, timings: Mapping[Key, Timing], batch: int) ->
             for line in content["engines"]
             if "quality" in line
         ]
-    table = pd.DataFrame(lines, columns=_PRECISION_COLUMNS)
+    table = table_of(lines, _PRECISION_COLUMNS, [OVERLAP.key])
     # A model's recipes side by side: what is tuned for int8 beside what is not.
     order = ["dataset", "teacher", "student", "sparsity", "recipe"]
     return table.sort_values(order, kind="stable", ignore_index=True)
@@ -298,7 +313,11 @@ def _run_of(model: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _loss(quality: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("difference", "p_value", "queries", "kendall_tau", "kendall_tau_overall")
+    names = ("queries", "kendall_tau", "kendall_tau_overall", "largest_error", "mean_error")
+    shared = {name: quality[name] for name in names}
+    if quality["metric"] == OVERLAP.key:
+        own = {OVERLAP.key: quality["engine"], "mark": ""}
+        return own | _interval(quality["exact"], quality["interval"]) | shared
     low, high = quality["interval"]
     return {
         "ndcg_exact": quality["exact"],
@@ -306,7 +325,8 @@ def _loss(quality: Mapping[str, Any]) -> dict[str, Any]:
         "low": low,
         "high": high,
         "mark": mark(quality["difference"], quality["p_value"]),
-        **{name: quality[name] for name in (*names, "largest_error", "mean_error")},
+        **{name: quality[name] for name in ("difference", "p_value")},
+        **shared,
     }
 
 

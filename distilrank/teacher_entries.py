@@ -24,6 +24,11 @@ def kind_of_teacher(teacher: Mapping[str, Any]) -> str:
     return "tuned" if "tune" in teacher else "trained"
 
 
+def whole_of(name: str, teachers: Mapping[str, Any]) -> str:
+    """The forest that ``name`` is cut from; of one that is not cut itself."""
+    return teachers[name].get("prefix_of", name)
+
+
 def check_teacher(name: str, teachers: Mapping[str, Any]) -> None:
     """Check an entry of the config's `teachers`, and the one that it is cut from.
 

@@ -115,6 +115,11 @@ def trees_of(wildcards):
     return teacher["trees"] * teacher.get("tune", {}).get("trials", 1)
 
 
+def labels_or_not(labelled, unlabelled):
+    """The files that a rule needs of a data set with labels, or of one without them."""
+    return lambda wildcards: labelled if dataset_of(wildcards).get("labels", True) else unlabelled
+
+
 def archive_name(dataset):
     """The name that a data set's archive was published under, or that a person's copy has."""
     if "package" in dataset:

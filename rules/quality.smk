@@ -31,7 +31,10 @@ rule evaluate_student:
         model=f"results/students/{RUN}/sp{{sparsity}}.safetensors",
         vali=split("vali"),
         test=split("test"),
-        teacher=f"results/quality/{TEACHER}/teacher.json",
+        teacher=labels_or_not([f"results/quality/{TEACHER}/teacher.json"], []),
+        reference=labels_or_not(
+            [], [f"results/teachers/{TEACHER}/scores-{name}.npy" for name in ("vali", "test")]
+        ),
     output:
         f"results/quality/{RUN}/sp{{sparsity}}.json",
     log:

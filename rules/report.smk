@@ -72,6 +72,8 @@ rule make_tables:
         margin=config["quality"]["margin"],
         permutations=config["quality"]["permutations"],
         min_share=config["checks"].get("ndcg_min_share"),
+        overlap_margin=config["quality"]["overlap_margin"],
+        overlap_min=config["checks"].get("overlap_min"),
         titles={name: config["datasets"][name]["title"] for name in config["run"]["datasets"]},
         recipes={name: config["recipes"][name] for name in config["run"]["recipes"]},
         earlier_jobs=EARLIER_JOBS,

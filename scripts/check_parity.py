@@ -14,15 +14,9 @@ from distilrank.files import write_json
 from distilrank.identity import model_identity
 from distilrank.letor import Dataset
 from distilrank.logs import job, progress
+from distilrank.metrics import kendall_tau
 from distilrank.native import choose_library
-from distilrank.parity import (
-    References,
-    check_errors,
-    errors,
-    kendall_tau,
-    quality_loss,
-    spread_of,
-)
+from distilrank.parity import References, check_errors, errors, quality_loss, spread_of
 from distilrank.worker import Worker
 
 # Beside the one batch that scores every document, each batch scores enough for a full window and

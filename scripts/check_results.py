@@ -26,7 +26,8 @@ def check_results(checks: str | Path, output: str | Path) -> None:
         )
         raise ValueError(
             f"{len(failed)} of {len(table)} checks failed (the report shows them; the floor of "
-            f"quality is config key 'checks.ndcg_min_share'): {'; '.join(lines)}"
+            "quality is config key 'checks.ndcg_min_share', without labels 'checks.overlap_min'): "
+            f"{'; '.join(lines)}"
         )
     write_json(output, {"checks": len(table), "failed": 0})
 

@@ -1,6 +1,7 @@
 """Measure how a forest or a student ranks."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,15 @@ import numpy as np
 from distilrank.files import read_json, write_json
 from distilrank.forest import Forest
 from distilrank.identity import feature_use, forest_facts, model_identity
+from distilrank.judge import NDCG, Judge
 from distilrank.letor import Dataset
 from distilrank.lightgbm_text import read_lightgbm_text
 from distilrank.logs import job
-from distilrank.metrics import METRICS, Judged, conventions
+from distilrank.metrics import conventions
 from distilrank.significance import compare
 from distilrank.student import Student
 
-COMPARED = "ndcg@10"
+COMPARED = NDCG.key
 _BLOCK = 16384
 
 
@@ -28,6 +30,7 @@ def evaluate_ranking(
     permutations: int = 10_000,
     scores: Mapping[str, str | Path] | None = None,
     teacher: str | Path | None = None,
+    reference: Mapping[str, str | Path] | None = None,
 ) -> None:
     """Write every metric of ``model`` on every split, per query, and its test against a teacher.
 
@@ -36,9 +39,11 @@ def evaluate_ranking(
         splits: each split's folder.
         scores: each split's stored scores; without them ``model`` is a student and scores now,
             in float64.
-        teacher: the quality file of the forest to compare with.
+        teacher: the quality file of the forest to compare with, on data with labels.
+        reference: each split's stored scores of the teacher, which a student is held to where
+            there are no labels; a forest is held to its own.
     """
-    student = None if scores else Student.load(model)
+    student, known = None if scores else Student.load(model), scores or reference or {}
     opened = student or read_lightgbm_text(model)
     result: dict[str, Any] = {
         "model": model_identity(model, opened),
@@ -51,7 +56,8 @@ def evaluate_ranking(
     for name, folder in splits.items():
         dataset = Dataset.open(folder)
         values = _predict(student, dataset.features) if student else np.load(scores[name])
-        result["splits"][name] = _metrics(dataset, values, no_relevant)
+        judge = Judge(dataset, partial(np.load, known.get(name)), no_relevant)
+        result["splits"][name] = _metrics(dataset, values, judge)
     if teacher is not None:
         result["against_teacher"] = _against(result, teacher, permutations)
     write_json(output, result)
@@ -63,13 +69,14 @@ def _predict(student: Student, features: np.ndarray) -> np.ndarray:
     return np.concatenate([student.predict(features[start : start + _BLOCK]) for start in starts])
 
 
-def _metrics(dataset: Dataset, scores: np.ndarray, no_relevant: float | None) -> dict[str, Any]:
-    judged, metrics = Judged(dataset.labels, dataset.offsets), {}
-    for metric in METRICS:
-        values = judged.per_query(metric, scores, no_relevant)
+def _metrics(dataset: Dataset, scores: np.ndarray, judge: Judge) -> dict[str, Any]:
+    metrics = {}
+    for metric in judge.measure.metrics:
+        values = judge.per_query(metric, scores)
         kept = values[~np.isnan(values)]
         if not len(kept):
-            raise ValueError(f"no query of {dataset.meta.get('file')} has a relevant document")
+            missing = "a relevant document" if dataset.labelled else f"a value of {metric}"
+            raise ValueError(f"no query of {dataset.meta.get('file')} has {missing}")
         metrics[metric] = {
             "mean": kept.mean(),
             "per_query": [None if np.isnan(value) else value for value in values.tolist()],
@@ -106,5 +113,6 @@ if __name__ == "__main__":
             no_relevant=snakemake.params.no_relevant,
             permutations=snakemake.params.permutations,
             scores=dict(zip(("vali", "test"), given.get("scores", []), strict=False)),
-            teacher=given.get("teacher"),
+            teacher=next(iter(given.get("teacher", [])), None),
+            reference=dict(zip(("vali", "test"), given.get("reference", []), strict=False)),
         )

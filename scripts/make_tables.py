@@ -20,6 +20,7 @@ from distilrank import (
     time_tables,
 )
 from distilrank.files import write_json, write_text
+from distilrank.judge import NDCG, measure_in
 from distilrank.logs import job
 from distilrank.matched import Rules, match_forests
 from distilrank.recipes import Recipe
@@ -45,6 +46,8 @@ def make_tables(
     margin: float,
     permutations: int = 10_000,
     min_share: float | None = None,
+    overlap_margin: float = 0.1,
+    overlap_min: float | None = None,
     drift: float = 0.03,
     seed: int = 0,
     titles: Mapping[str, str] | None = None,
@@ -65,6 +68,8 @@ def make_tables(
         headline_batch: documents a call at which models are compared.
         margin: loss of mean nDCG@10 that still counts as equal quality.
         min_share: least share of the forest's nDCG@10; None = no floor.
+        overlap_margin, overlap_min: the same of the overlap of the top 10 with the forest, for data
+            without labels.
         drift: share by which a job's reference time may differ from the other jobs'.
         seed: of the randomisation tests.
         titles: a data set's title by its key.
@@ -78,9 +83,9 @@ def make_tables(
     """
     folder = Path(folder)
     qualities, timings = read_quality(quality), read_timing(timing)
-    rules = Rules(headline_batch, margin, permutations, seed)
+    rules = Rules(headline_batch, margin, permutations, seed, overlap_margin)
     models = tables.models_table(qualities, timings, rules)
-    matched = tables.matched_table(match_forests(qualities, timings, rules), qualities, margin)
+    matched = tables.matched_table(match_forests(qualities, timings, rules), qualities, rules)
     predictor, training = time_tables.predictor_table(validation), evidence.training_table(history)
     figures = yaml.safe_load(Path(published).read_text(encoding="utf-8"))["figures"]
     made = {
@@ -96,7 +101,7 @@ def make_tables(
         "costs": time_tables.costs_table(validation),
         "parity": evidence.parity_table(parity),
         "health": evidence.health_table(timings, headline_batch, drift),
-        "checks": evidence.checks_table(models, qualities, min_share),
+        "checks": evidence.checks_table(models, qualities, min_share, overlap_min),
         "data": evidence.data_table(meta),
         "forests": evidence.forests_table(qualities),
         "features": evidence.features_table(qualities, meta),
@@ -126,6 +131,8 @@ def make_tables(
         "drift": drift,
         "designs": designed.settings_of(planned),
     }
+    if _unlabelled(models):
+        settings |= {"overlap_margin": overlap_margin, "overlap_min": overlap_min}
     conventions = next(iter(qualities.values())).runs[0]["conventions"]
     write_json(summary, summarise(made, timings, conventions, settings, titles or {}))
 
@@ -150,10 +157,30 @@ def _printed(
     }
     several = made["models"]["dataset"].nunique() > 1
     leading = (display.text("dataset", "Data set"),) if several else ()
+    labelled = not _unlabelled(made["models"])
     return {
-        name: (table, (*leading, *columns) if "dataset" in table else columns)
+        name: (
+            table,
+            (*leading, *_of_interest(table, columns, labelled))
+            if "dataset" in table
+            else _of_interest(table, columns, labelled),
+        )
         for name, (table, columns) in printed.items()
     }
+
+
+def _unlabelled(models: pd.DataFrame) -> bool:
+    """Whether some data set of the run has no labels."""
+    return any(measure_in(part) is not NDCG for _, part in models.groupby("dataset"))
+
+
+def _of_interest(
+    table: pd.DataFrame, columns: Iterable[display.Column], labelled: bool
+) -> Iterable[display.Column]:
+    """Without labels some columns hold nothing in any row, with them others."""
+    if labelled:
+        return [column for column in columns if column.labelled]
+    return display.used(table, list(columns)) or columns
 
 
 if __name__ == "__main__":
@@ -173,6 +200,8 @@ if __name__ == "__main__":
             margin=snakemake.params.margin,
             permutations=snakemake.params.permutations,
             min_share=snakemake.params.min_share,
+            overlap_margin=snakemake.params.overlap_margin,
+            overlap_min=snakemake.params.overlap_min,
             titles=snakemake.params.titles,
             designs=snakemake.input.get("designs", []),
             recipes=snakemake.params.recipes,

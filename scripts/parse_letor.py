@@ -10,7 +10,14 @@ from distilrank.files import read_json, temporary_beside, write_json
 from distilrank.folds import folds_of, is_dealt, source_fold
 from distilrank.letor import SPLIT_FILES, SPLITS
 from distilrank.logs import job
-from distilrank.splits import ALL, Source, deal_fold, draw_vali, shared_queries
+from distilrank.splits import (
+    ALL,
+    Source,
+    check_can_be_judged,
+    deal_fold,
+    draw_vali,
+    shared_queries,
+)
 
 # Where neither a vali file nor its share is named.
 VALI_SHARE = 0.2
@@ -41,13 +48,16 @@ def parse_fold(
         names: a text file with one feature's name a line, where the entry names one.
 
     Raises:
-        ValueError: names the file and line of anything that is not as expected.
+        ValueError: names the file and line of anything that is not as expected, or the split in
+            which no ranking is better than another.
     """
     output = Path(output)
     unchecked = temporary_beside(output)
     names = _feature_names(dataset, names)
     reader = Source(source, dataset, source_fold(dataset, fold), names, library)
-    told = {"dataset": name, "fold": fold, "title": dataset["title"]}
+    told: dict[str, Any] = {"dataset": name, "fold": fold, "title": dataset["title"]}
+    if not dataset.get("labels", True):
+        told["labelled"] = False
     seed = dataset.get("split_seed", 0)
     try:
         if is_dealt(dataset):
@@ -64,6 +74,7 @@ def parse_fold(
                 draw_vali(
                     unchecked / "whole", unchecked, dataset.get("vali_share", VALI_SHARE), seed
                 )
+        check_can_be_judged(unchecked)
         _warn_of_overlap(unchecked)
         for split in SPLITS:
             (output / split).mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ import pytest
 from tiny import names
 
 from distilrank.checkpoint import Checkpoint
-from distilrank.distil import HISTORY, Schedule
+from distilrank.distil import Schedule, history_of
 from distilrank.letor import Dataset
 from distilrank.quantise import quantised_weights
 from distilrank.results import achieved_sparsity
@@ -45,7 +45,7 @@ def prune(fold, dense, folder, layers=(1,), sparsity=0.9, **more):
 def epochs_in(history):
     with history.open(newline="") as file:
         lines = list(csv.DictReader(file))
-    assert tuple(lines[0]) == HISTORY
+    assert tuple(lines[0]) == history_of()
     return [int(line["epoch"]) for line in lines]
 
 

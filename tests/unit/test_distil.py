@@ -11,9 +11,9 @@ import yaml
 from tiny import Fold, train_booster
 
 from distilrank.distil import (
-    HISTORY,
     Lesson,
     Schedule,
+    history_of,
     new_student,
     open_lesson,
     train,
@@ -317,12 +317,12 @@ def test_new_students_have_the_asked_shape_and_bounds():
 
 
 def test_the_history_is_one_line_an_epoch(tmp_path):
-    records = [dict(zip(HISTORY, (n, n / 2, 0.5, 0.1, 1.5, 9.0), strict=True)) for n in (1, 2)]
+    records = [dict(zip(history_of(), (n, n / 2, 0.5, 0.1, 1.5, 9.0), strict=True)) for n in (1, 2)]
     write_history(tmp_path / "history.csv", records)
     with (tmp_path / "history.csv").open(newline="") as file:
         read = list(csv.DictReader(file))
     assert [{key: float(value) for key, value in line.items()} for line in read] == records
-    assert tuple(read[0]) == HISTORY
+    assert tuple(read[0]) == history_of()
 
 
 def test_the_schedules_keys_are_those_of_the_configs_schema():

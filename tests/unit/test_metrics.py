@@ -198,7 +198,7 @@ def test_offsets_of_another_split_are_refused():
 def test_an_unknown_metric_is_named(metric):
     with pytest.raises(ValueError) as raised:
         per_query(metric, np.zeros(1), np.zeros(1), [0, 1])
-    assert str(raised.value) == f"metric {metric!r}, expected ndcg@K, map or mrr"
+    assert str(raised.value) == f"metric {metric!r}, expected ndcg@K, precision@K, map or mrr"
 
 
 def test_the_conventions_say_what_the_numbers_do():

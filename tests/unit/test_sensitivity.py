@@ -105,4 +105,4 @@ def test_only_whole_queries_are_scored(monkeypatch):
     for documents, expected in ((20, 40), (50, 50), (60, 60)):
         vali = make_dataset(generator, documents=documents)
         probe = Probe.of(dense, vali, 1.0, weights_left)
-        assert (len(probe.rows), probe.judged.offsets[-1]) == (expected, expected)
+        assert (len(probe.rows), probe.rankings.offsets[-1]) == (expected, expected)

@@ -1,0 +1,117 @@
+"""What a data set's models are judged by: its labels, or, where it has none, a given ranking.
+
+Labels give nDCG@10. Without them the documents that the teacher puts first stand in for the
+relevant ones: the measure is the share of its first ten that a model's first ten share, beside it
+Kendall's tau over all of a query's documents.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from distilrank.letor import TOP, Dataset
+from distilrank.metrics import METRICS, Judged, among_first, kendall_taus
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The measure of quality of a data set: what its models are chosen and compared by.
+
+    Attributes:
+        key: its name in files and tables.
+        title: its name in sentences.
+        metrics: all that is evaluated, the measure among it.
+    """
+
+    key: str
+    title: str
+    metrics: tuple[str, ...]
+
+    @property
+    def in_history(self) -> str:
+        """Its name among the columns of a training's history."""
+        return f"{self.key.partition('@')[0]}_vali"
+
+
+NDCG = Measure("ndcg@10", "nDCG@10", METRICS)
+OVERLAP = Measure(f"overlap@{TOP}", f"overlap of the top {TOP}", (f"overlap@{TOP}", "kendall_tau"))
+
+
+def measure_of(metrics: Iterable[str]) -> Measure:
+    """The measure of a data set that was evaluated by ``metrics``."""
+    return OVERLAP if OVERLAP.key in metrics else NDCG
+
+
+def measure_in(
+    table: pd.DataFrame, column: Callable[[Measure], str] = lambda measure: measure.key
+) -> Measure:
+    """The measure of the one data set whose lines of a table these are.
+
+    Args:
+        column: what the column of a measure is called.
+    """
+    name = column(OVERLAP)
+    return OVERLAP if name in table and table[name].notna().any() else NDCG
+
+
+def table_of(
+    lines: Sequence[Mapping[str, Any]], columns: Sequence[str], unlabelled: Iterable[str]
+) -> pd.DataFrame:
+    """A table of ``lines``; the ``unlabelled`` columns are there where a line has one of them."""
+    more = [name for name in unlabelled if any(name in line for line in lines)]
+    return pd.DataFrame(lines, columns=[*columns, *more])
+
+
+class Judge:
+    """Holds rankings of a split's documents to its labels, or to a reference without those."""
+
+    def __init__(
+        self, split: Dataset, reference: Callable[[], np.ndarray], no_relevant: float | None = 1.0
+    ) -> None:
+        """Take them.
+
+        Args:
+            reference: gives the scores that rankings are held to, (documents,) floats; asked only
+                where the split has no labels.
+            no_relevant: nDCG of a query without a relevant document; None leaves it out.
+        """
+        self.measure = NDCG if split.labelled else OVERLAP
+        self.offsets, self._no_relevant = split.offsets, no_relevant
+        self._reference = None if split.labelled else np.asarray(reference())
+        self._judged = Judged(
+            split.labels
+            if self._reference is None
+            else among_first(self._reference, split.offsets, TOP),
+            split.offsets,
+        )
+
+    def per_query(self, metric: str, scores: np.ndarray) -> np.ndarray:
+        """One value of ``metric``, one of the measure's, for each query.
+
+        The overlap leaves out queries of up to ten documents, which all share. Tau (b) leaves
+        out those whose documents the reference scores alike; it is 0 where only ``scores`` do.
+
+        Args:
+            scores: (documents,) floats, higher is better.
+
+        Returns:
+            (queries,) float64; NaN where a query is left out.
+        """
+        if self._reference is None:
+            return self._judged.per_query(metric, scores, self._no_relevant)
+        if metric == OVERLAP.key:
+            shared = self._judged.per_query(f"precision@{TOP}", scores)
+            return np.where(np.diff(self.offsets) > TOP, shared, np.nan)
+        # None becomes NaN.
+        taus = np.array(kendall_taus(scores, self._reference, self.offsets), np.float64)
+        ends = [of.reduceat(self._reference, self.offsets[:-1]) for of in (np.minimum, np.maximum)]
+        return np.where(np.isnan(taus) & (ends[0] < ends[1]), 0.0, taus)
+
+    def mean(self, scores: np.ndarray) -> float:
+        """The measure's mean over the queries that are not left out."""
+        mean = float(np.nanmean(self.per_query(self.measure.key, scores)))
+        # Sums of tenths that are equal must not differ by their order.
+        return mean if self.measure is NDCG else round(mean, 12)
