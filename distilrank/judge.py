@@ -5,12 +5,10 @@ relevant ones: the measure is the share of its first ten that a model's first te
 Kendall's tau over all of a query's documents.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from distilrank.letor import TOP, Dataset
 from distilrank.metrics import METRICS, Judged, among_first, kendall_taus
@@ -43,26 +41,6 @@ OVERLAP = Measure(f"overlap@{TOP}", f"overlap of the top {TOP}", (f"overlap@{TOP
 def measure_of(metrics: Iterable[str]) -> Measure:
     """The measure of a data set that was evaluated by ``metrics``."""
     return OVERLAP if OVERLAP.key in metrics else NDCG
-
-
-def measure_in(
-    table: pd.DataFrame, column: Callable[[Measure], str] = lambda measure: measure.key
-) -> Measure:
-    """The measure of the one data set whose lines of a table these are.
-
-    Args:
-        column: what the column of a measure is called.
-    """
-    name = column(OVERLAP)
-    return OVERLAP if name in table and table[name].notna().any() else NDCG
-
-
-def table_of(
-    lines: Sequence[Mapping[str, Any]], columns: Sequence[str], unlabelled: Iterable[str]
-) -> pd.DataFrame:
-    """A table of ``lines``; the ``unlabelled`` columns are there where a line has one of them."""
-    more = [name for name in unlabelled if any(name in line for line in lines)]
-    return pd.DataFrame(lines, columns=[*columns, *more])
 
 
 class Judge:

@@ -5,7 +5,7 @@ folds and seeds. Quality exists for every fold and seed, timing for the first on
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from distilrank.files import read_json
-from distilrank.judge import NDCG, Measure, measure_of
+from distilrank.judge import NDCG, OVERLAP, Measure, measure_of
 from distilrank.machine import check_one
 
 Paths = Iterable[str | os.PathLike]
@@ -281,3 +281,23 @@ def named_by_path(path: str | os.PathLike, root: str, names: tuple[str, ...]) ->
         name: part.removeprefix(name) if name in ("fold", "seed") else part
         for name, part in zip(names, below, strict=False)
     }
+
+
+def measure_in(
+    table: pd.DataFrame, column: Callable[[Measure], str] = lambda measure: measure.key
+) -> Measure:
+    """The measure of the one data set whose lines of a table these are.
+
+    Args:
+        column: what the column of a measure is called.
+    """
+    name = column(OVERLAP)
+    return OVERLAP if name in table and table[name].notna().any() else NDCG
+
+
+def table_of(
+    lines: Sequence[Mapping[str, Any]], columns: Sequence[str], unlabelled: Iterable[str]
+) -> pd.DataFrame:
+    """A table of ``lines``; the ``unlabelled`` columns are there where a line has one of them."""
+    more = [name for name in unlabelled if any(name in line for line in lines)]
+    return pd.DataFrame(lines, columns=[*columns, *more])

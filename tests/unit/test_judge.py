@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from distilrank.judge import NDCG, OVERLAP, Judge, measure_in, measure_of, table_of
+from distilrank.judge import NDCG, OVERLAP, Judge, measure_of
 from distilrank.letor import Dataset
 from distilrank.metrics import METRICS, among_first, per_query
+from distilrank.results import measure_in, table_of
 
 SIZES = (12, 10, 30)
 

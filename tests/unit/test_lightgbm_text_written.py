@@ -60,7 +60,7 @@ def test_a_forest_is_read_back_as_it_was(tmp_path_factory, native_library, seed,
     np.testing.assert_array_equal(booster.predict(rows, raw_score=True, num_threads=1), expected)
     with_library = {"library": native_library}
     np.testing.assert_array_equal(
-        Scorer.open(path, **with_library).score(rows), Scorer(forest, **with_library).score(rows)
+        Scorer(path, **with_library).score(rows), Scorer(forest, **with_library).score(rows)
     )
     if np.isfinite(expected.astype(np.float32)).all():
         np.testing.assert_allclose(
