@@ -16,7 +16,7 @@ from tiny import random_student
 
 from distilrank import scorer as binding
 from distilrank.forest import Forest
-from distilrank.readers import read_forest
+from distilrank.lightgbm_text import read_lightgbm_text
 from distilrank.scorer import Scorer
 from distilrank.student import Student
 
@@ -112,10 +112,10 @@ def trained(seed: int, **parameters) -> lightgbm.Booster:
 def test_forests(tmp_path, native_library, seed, parameters):
     path = tmp_path / "model.txt"
     trained(seed, **parameters).save_model(path)
-    check_same(read_forest(path), path, native_library)
-    check_same(read_forest(path), path, native_library, "portable")
+    check_same(read_lightgbm_text(path), path, native_library)
+    check_same(read_lightgbm_text(path), path, native_library, "portable")
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    check_same(read_forest(path), path, native_library)
+    check_same(read_lightgbm_text(path), path, native_library)
 
 
 @pytest.mark.parametrize(
@@ -137,13 +137,13 @@ def test_forests(tmp_path, native_library, seed, parameters):
 def test_hand_written_trees(tmp_path, native_library, changes):
     path = tmp_path / "model.txt"
     path.write_text(model_text(**changes))
-    check_same(read_forest(path), path, native_library)
+    check_same(read_lightgbm_text(path), path, native_library)
 
 
 def test_a_tree_of_one_leaf(tmp_path, native_library):
     path = tmp_path / "model.txt"
     path.write_text(model_text(num_leaves="1", leaf_value="7", threshold=None, left_child=None))
-    check_same(read_forest(path), path, native_library)
+    check_same(read_lightgbm_text(path), path, native_library)
 
 
 def test_a_line_ends_at_a_line_feed_alone(tmp_path, native_library):
@@ -152,8 +152,8 @@ def test_a_line_ends_at_a_line_feed_alone(tmp_path, native_library):
     for space in "\v\f\x1c\x85\u2028":
         text = model_text(f"{HEAD}feature_names=a{space}max_feature_idx=9{space}b\n")
         path.write_text(text, encoding="utf-8")
-        assert read_forest(path).n_features == 5
-        check_same(read_forest(path), path, native_library)
+        assert read_lightgbm_text(path).n_features == 5
+        check_same(read_lightgbm_text(path), path, native_library)
 
 
 # ---- Damaged files ----
@@ -203,7 +203,7 @@ def test_bytes_in_memory_make_the_same_scorer(small, native_library):
 def read_in_python(path: Path) -> Forest | Student | None:
     """The model as Python reads it; None where it refuses."""
     try:
-        return read_forest(path) if path.read_bytes()[:4] == b"tree" else Student.load(path)
+        return read_lightgbm_text(path) if path.read_bytes()[:4] == b"tree" else Student.load(path)
     except ValueError:
         return None
 
