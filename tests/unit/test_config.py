@@ -432,7 +432,7 @@ CASES: list[tuple[str, Change, list[str]]] = [
     (
         "a missing catalogue",
         lambda c: c.pop("teachers"),
-        [f"the config {LACKS}'teachers': the catalogue of LightGBM lambdarank forests"],
+        [f"the config {LACKS}'teachers': the catalogue of forests"],
     ),
     (
         "a missing key of a teacher",
