@@ -78,12 +78,15 @@ def write_lightgbm_text(forest: Forest, path: str | os.PathLike) -> None:
         "num_tree_per_iteration": 1,
         "label_index": 0,
         "max_feature_idx": forest.n_features - 1,
+        # Scores are the plain sum; lleaves asks for an objective, and for the file's last line.
+        "objective": "regression",
         "feature_names": " ".join(names),
         # Of a feature that is not `none` here LightGBM wants the range.
         "feature_infos": " ".join("[-inf:inf]" for _ in columns),
         "tree_sizes": " ".join(str(len(block)) for block in blocks),
     }
-    write_text(path, f"tree\n{_lines(header)}\n\n{''.join(blocks)}end of trees\n")
+    end = "end of trees\n\npandas_categorical:null\n"
+    write_text(path, f"tree\n{_lines(header)}\n\n{''.join(blocks)}{end}")
 
 
 def _lines(fields: Mapping[str, Any]) -> str:

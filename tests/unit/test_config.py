@@ -438,7 +438,7 @@ CASES: list[tuple[str, Change, list[str]]] = [
     (
         "a missing catalogue",
         lambda c: c.pop("teachers"),
-        [f"the config {LACKS}'teachers': the catalogue of forests: LightGBM lambdarank forests"],
+        [f"the config {LACKS}'teachers': the catalogue of forests"],
     ),
     (
         "a missing key of a teacher",
