@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from distilrank.files import read_json
-from distilrank.judge import OVERLAP, table_of
-from distilrank.results import Key, Paths, Quality, Timing, recipes_differ
+from distilrank.judge import OVERLAP
+from distilrank.results import Key, Paths, Quality, Timing, recipes_differ, table_of
 
 NAN = float("nan")
 Designs = Mapping[str, Mapping[str, Any]]

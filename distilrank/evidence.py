@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from distilrank.files import read_json
-from distilrank.judge import NDCG, measure_in
+from distilrank.judge import NDCG
 from distilrank.results import (
     Key,
     Paths,
     Quality,
     Timing,
     achieved_sparsity,
+    measure_in,
     named_by_path,
     recipes_differ,
 )

@@ -11,7 +11,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from distilrank import display, evidence, recipe_table, rounding, time_tables
-from distilrank.judge import NDCG, measure_in
+from distilrank.judge import NDCG
+from distilrank.results import measure_in
 
 StrPath = str | os.PathLike
 # Longer tables start folded; printing unfolds them.

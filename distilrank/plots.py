@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from distilrank.files import replacing
-from distilrank.judge import NDCG, measure_in
+from distilrank.judge import NDCG
 from distilrank.labels import place_labels
-from distilrank.results import sparsity_name
+from distilrank.results import measure_in, sparsity_name
 
 
 @dataclass(frozen=True)

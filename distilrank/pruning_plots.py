@@ -6,8 +6,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from distilrank.judge import measure_in
 from distilrank.plots import line_look, nothing, style
+from distilrank.results import measure_in
 
 
 def sensitivity(table: pd.DataFrame) -> Figure:

@@ -8,8 +8,8 @@ import pandas as pd
 
 from distilrank.evidence import feature_names
 from distilrank.files import read_json
-from distilrank.judge import OVERLAP, table_of
-from distilrank.results import Key, Paths, Quality, recipes_differ
+from distilrank.judge import OVERLAP
+from distilrank.results import Key, Paths, Quality, recipes_differ, table_of
 
 NAN = float("nan")
 _SENSITIVITY = (

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from distilrank.judge import OVERLAP, table_of
+from distilrank.judge import OVERLAP
 from distilrank.matched import Rules
 from distilrank.recipes import Recipe, varying_settings
-from distilrank.results import Key, Quality
+from distilrank.results import Key, Quality, table_of
 from distilrank.tables import against
 
 ALL_SEEDS = "all"

@@ -5,7 +5,7 @@ folds and seeds. Quality exists for every fold and seed, timing for the first on
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from distilrank.files import read_json
-from distilrank.judge import NDCG, Measure, measure_of
+from distilrank.judge import NDCG, OVERLAP, Measure, measure_of
 
 Paths = Iterable[str | os.PathLike]
 
@@ -218,6 +218,26 @@ def read_quality(paths: Paths) -> dict[Key, Quality]:
         quality.runs.sort(key=_fold_and_seed)
         _check_runs(quality)
     return dict(sorted(grouped.items()))
+
+
+def measure_in(
+    table: pd.DataFrame, column: Callable[[Measure], str] = lambda measure: measure.key
+) -> Measure:
+    """The measure of the one data set whose lines of a table these are.
+
+    Args:
+        column: what the column of a measure is called.
+    """
+    name = column(OVERLAP)
+    return OVERLAP if name in table and table[name].notna().any() else NDCG
+
+
+def table_of(
+    lines: Sequence[Mapping[str, Any]], columns: Sequence[str], unlabelled: Iterable[str]
+) -> pd.DataFrame:
+    """A table of ``lines``; the ``unlabelled`` columns are there where a line has one of them."""
+    more = [name for name in unlabelled if any(name in line for line in lines)]
+    return pd.DataFrame(lines, columns=[*columns, *more])
 
 
 def best_forests(qualities: Mapping[Key, Quality]) -> dict[str, Key]:

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from distilrank import designed
-from distilrank.judge import NDCG, OVERLAP, Measure, measure_in
+from distilrank.judge import NDCG, OVERLAP, Measure
 from distilrank.matched import about, times_faster
-from distilrank.results import Key, Timing
+from distilrank.results import Key, Timing, measure_in
 from distilrank.rounding import fixed, interval, p_text, percent, quartiles, significant
 
 Tables = Mapping[str, pd.DataFrame]

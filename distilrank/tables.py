@@ -12,10 +12,19 @@ import numpy as np
 import pandas as pd
 
 from distilrank.files import read_json
-from distilrank.judge import NDCG, OVERLAP, measure_in, table_of
+from distilrank.judge import NDCG, OVERLAP
 from distilrank.matched import SIGNIFICANT, Match, Rules, headline, paired_samples, speedup
 from distilrank.metrics import METRICS
-from distilrank.results import Key, Paths, Quality, Timing, best_forests, recipes_differ
+from distilrank.results import (
+    Key,
+    Paths,
+    Quality,
+    Timing,
+    best_forests,
+    measure_in,
+    recipes_differ,
+    table_of,
+)
 
 NAN = float("nan")
 

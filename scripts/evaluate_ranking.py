@@ -10,6 +10,7 @@ import numpy as np
 from distilrank.files import read_json, write_json
 from distilrank.identity import feature_use, model_identity
 from distilrank.judge import NDCG, Judge
+from distilrank.kendall import taus_to_reference
 from distilrank.letor import Dataset
 from distilrank.logs import job
 from distilrank.metrics import conventions
@@ -69,7 +70,10 @@ def _predict(student: Student, features: np.ndarray) -> np.ndarray:
 def _metrics(dataset: Dataset, scores: np.ndarray, judge: Judge) -> dict[str, Any]:
     metrics = {}
     for metric in judge.measure.metrics:
-        values = judge.per_query(metric, scores)
+        if metric == "kendall_tau":
+            values = taus_to_reference(scores, judge.reference, dataset.offsets)
+        else:
+            values = judge.per_query(metric, scores)
         kept = values[~np.isnan(values)]
         if not len(kept):
             missing = "a relevant document" if dataset.labelled else f"a value of {metric}"

@@ -19,11 +19,11 @@ from distilrank import (
     time_tables,
 )
 from distilrank.files import write_json, write_text
-from distilrank.judge import NDCG, measure_in
+from distilrank.judge import NDCG
 from distilrank.logs import job
 from distilrank.matched import Rules, match_forests
 from distilrank.recipes import Recipe
-from distilrank.results import Paths, read_quality, read_timing
+from distilrank.results import Paths, measure_in, read_quality, read_timing
 from distilrank.summary import summarise
 
 StrPath = str | os.PathLike
