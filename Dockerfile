@@ -1,6 +1,6 @@
 FROM condaforge/miniforge3:latest
 LABEL io.github.snakemake.containerized="true"
-LABEL io.github.snakemake.conda_env_hash="b2e79ab6a765e6a19088d7cdb29854fa081ff97dc744064445f5e0e22adea962"
+LABEL io.github.snakemake.conda_env_hash="3345086dd651e745ec475315c99d0e12cb37851ac6680cc08468ed5754bbdd8c"
 # Conda environment:
 #   source: envs/data.yaml
 #   prefix: /conda-envs/0f72be3db2483a737ef32d32eff881a6
@@ -85,22 +85,21 @@ RUN mkdir -p /conda-envs/27ed81dba0291e77db144ff9b6a4f081
 COPY envs/report.yaml /conda-envs/27ed81dba0291e77db144ff9b6a4f081/environment.yaml
 # Conda environment:
 #   source: envs/torch.yaml
-#   prefix: /conda-envs/2e2b4cfbcb3ee4669e9e4be363094ed6
+#   prefix: /conda-envs/627cfe3c6d40eae59e3af1b77edc91e1
 #   channels: [conda-forge, nodefaults]
 #   dependencies:
 #     - python=3.11
 #     - numpy=2.4.6
 #     - safetensors=0.8.0
-#     - scipy=1.17.1
 #     - pytorch=2.13.0
 #     - tqdm=4.70.1
-RUN mkdir -p /conda-envs/2e2b4cfbcb3ee4669e9e4be363094ed6
-COPY envs/torch.yaml /conda-envs/2e2b4cfbcb3ee4669e9e4be363094ed6/environment.yaml
+RUN mkdir -p /conda-envs/627cfe3c6d40eae59e3af1b77edc91e1
+COPY envs/torch.yaml /conda-envs/627cfe3c6d40eae59e3af1b77edc91e1/environment.yaml
 
 RUN conda env create --prefix /conda-envs/0f72be3db2483a737ef32d32eff881a6 --file /conda-envs/0f72be3db2483a737ef32d32eff881a6/environment.yaml && \
     conda env create --prefix /conda-envs/baf2210eb38ddbbd6ba8d01a1ae96a32 --file /conda-envs/baf2210eb38ddbbd6ba8d01a1ae96a32/environment.yaml && \
     conda env create --prefix /conda-envs/f719130177e4bcf24398bbb5edc0ce2e --file /conda-envs/f719130177e4bcf24398bbb5edc0ce2e/environment.yaml && \
     conda env create --prefix /conda-envs/ac42597c79ea4bea1d411d444c3dccb5 --file /conda-envs/ac42597c79ea4bea1d411d444c3dccb5/environment.yaml && \
     conda env create --prefix /conda-envs/27ed81dba0291e77db144ff9b6a4f081 --file /conda-envs/27ed81dba0291e77db144ff9b6a4f081/environment.yaml && \
-    conda env create --prefix /conda-envs/2e2b4cfbcb3ee4669e9e4be363094ed6 --file /conda-envs/2e2b4cfbcb3ee4669e9e4be363094ed6/environment.yaml && \
+    conda env create --prefix /conda-envs/627cfe3c6d40eae59e3af1b77edc91e1 --file /conda-envs/627cfe3c6d40eae59e3af1b77edc91e1/environment.yaml && \
     conda clean --all -y

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distilrank.letor import TOP, Dataset
-from distilrank.metrics import METRICS, Judged, among_first, kendall_taus
+from distilrank.metrics import METRICS, Judged, among_first
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,18 @@ class Judge:
         """
         self.measure = NDCG if split.labelled else OVERLAP
         self.offsets, self._no_relevant = split.offsets, no_relevant
-        self._reference = None if split.labelled else np.asarray(reference())
+        self.reference = None if split.labelled else np.asarray(reference())
         self._judged = Judged(
             split.labels
-            if self._reference is None
-            else among_first(self._reference, split.offsets, TOP),
+            if self.reference is None
+            else among_first(self.reference, split.offsets, TOP),
             split.offsets,
         )
 
     def per_query(self, metric: str, scores: np.ndarray) -> np.ndarray:
-        """One value of ``metric``, one of the measure's, for each query.
+        """One value of ``metric`` for each query: the measure, or with labels any of `METRICS`.
 
-        The overlap leaves out queries of up to ten documents, which all share. Tau (b) leaves
-        out those whose documents the reference scores alike; it is 0 where only ``scores`` do.
+        The overlap leaves out queries of up to ten documents, which all share.
 
         Args:
             scores: (documents,) floats, higher is better.
@@ -78,15 +77,10 @@ class Judge:
         Returns:
             (queries,) float64; NaN where a query is left out.
         """
-        if self._reference is None:
+        if self.reference is None:
             return self._judged.per_query(metric, scores, self._no_relevant)
-        if metric == OVERLAP.key:
-            shared = self._judged.per_query(f"precision@{TOP}", scores)
-            return np.where(np.diff(self.offsets) > TOP, shared, np.nan)
-        # None becomes NaN.
-        taus = np.array(kendall_taus(scores, self._reference, self.offsets), np.float64)
-        ends = [of.reduceat(self._reference, self.offsets[:-1]) for of in (np.minimum, np.maximum)]
-        return np.where(np.isnan(taus) & (ends[0] < ends[1]), 0.0, taus)
+        shared = self._judged.per_query(f"precision@{TOP}", scores)
+        return np.where(np.diff(self.offsets) > TOP, shared, np.nan)
 
     def mean(self, scores: np.ndarray) -> float:
         """The measure's mean over the queries that are not left out."""

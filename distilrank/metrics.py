@@ -10,7 +10,6 @@ ICML 2005; average precision and reciprocal rank as TREC defines them.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,38 +43,6 @@ def per_query(
 ) -> np.ndarray:
     """One value of ``metric`` for each query: that of `Judged` (labels, offsets)."""
     return Judged(labels, offsets).per_query(metric, scores, no_relevant)
-
-
-def kendall_tau(scores: np.ndarray, reference: np.ndarray) -> float | None:
-    """Kendall's tau-b; None where one of the two is constant."""
-    from scipy.stats import kendalltau
-
-    if len(scores) < 2:
-        return None
-    tau = float(kendalltau(scores, reference).statistic)
-    return tau if np.isfinite(tau) else None
-
-
-def kendall_taus(
-    scores: np.ndarray, reference: np.ndarray, offsets: np.ndarray
-) -> list[float | None]:
-    """Kendall's tau-b within each query; None where a query's scores or references are constant.
-
-    Args:
-        offsets: (queries + 1,) where each query's documents begin.
-    """
-    return [
-        kendall_tau(scores[start:end], reference[start:end])
-        for start, end in pairwise(offsets.tolist())
-    ]
-
-
-def mean_kendall_tau(
-    scores: np.ndarray, reference: np.ndarray, offsets: np.ndarray
-) -> float | None:
-    """The mean of `kendall_taus` over the queries that have one."""
-    known = [tau for tau in kendall_taus(scores, reference, offsets) if tau is not None]
-    return float(np.mean(known)) if known else None
 
 
 def among_first(scores: np.ndarray, offsets: np.ndarray, depth: int) -> np.ndarray:

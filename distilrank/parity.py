@@ -12,8 +12,8 @@ import numpy as np
 from distilrank.engines.base import MEAN_TOLERANCES, TOLERANCES, Engine, Model
 from distilrank.forest import Forest
 from distilrank.judge import NDCG, Judge
+from distilrank.kendall import kendall_tau, mean_kendall_tau
 from distilrank.letor import Dataset
-from distilrank.metrics import kendall_tau, mean_kendall_tau
 from distilrank.quantise import predict_int8
 from distilrank.significance import compare, paired_differences, untested
 from distilrank.student import Student

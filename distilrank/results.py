@@ -221,6 +221,26 @@ def read_quality(paths: Paths) -> dict[Key, Quality]:
     return dict(sorted(grouped.items()))
 
 
+def measure_in(
+    table: pd.DataFrame, column: Callable[[Measure], str] = lambda measure: measure.key
+) -> Measure:
+    """The measure of the one data set whose lines of a table these are.
+
+    Args:
+        column: what the column of a measure is called.
+    """
+    name = column(OVERLAP)
+    return OVERLAP if name in table and table[name].notna().any() else NDCG
+
+
+def table_of(
+    lines: Sequence[Mapping[str, Any]], columns: Sequence[str], unlabelled: Iterable[str]
+) -> pd.DataFrame:
+    """A table of ``lines``; the ``unlabelled`` columns are there where a line has one of them."""
+    more = [name for name in unlabelled if any(name in line for line in lines)]
+    return pd.DataFrame(lines, columns=[*columns, *more])
+
+
 def best_forests(qualities: Mapping[Key, Quality]) -> dict[str, Key]:
     """By data set, its forest with the highest mean nDCG@10 on vali; the first of equal ones.
 
@@ -281,23 +301,3 @@ def named_by_path(path: str | os.PathLike, root: str, names: tuple[str, ...]) ->
         name: part.removeprefix(name) if name in ("fold", "seed") else part
         for name, part in zip(names, below, strict=False)
     }
-
-
-def measure_in(
-    table: pd.DataFrame, column: Callable[[Measure], str] = lambda measure: measure.key
-) -> Measure:
-    """The measure of the one data set whose lines of a table these are.
-
-    Args:
-        column: what the column of a measure is called.
-    """
-    name = column(OVERLAP)
-    return OVERLAP if name in table and table[name].notna().any() else NDCG
-
-
-def table_of(
-    lines: Sequence[Mapping[str, Any]], columns: Sequence[str], unlabelled: Iterable[str]
-) -> pd.DataFrame:
-    """A table of ``lines``; the ``unlabelled`` columns are there where a line has one of them."""
-    more = [name for name in unlabelled if any(name in line for line in lines)]
-    return pd.DataFrame(lines, columns=[*columns, *more])

@@ -12,9 +12,9 @@ import numpy as np
 from distilrank.engines import Engine, engines_for, load_model, make_engine
 from distilrank.files import write_json
 from distilrank.identity import model_identity
+from distilrank.kendall import kendall_tau
 from distilrank.letor import Dataset
 from distilrank.logs import job, progress
-from distilrank.metrics import kendall_tau
 from distilrank.native import choose_library
 from distilrank.parity import References, check_errors, errors, quality_loss, spread_of
 from distilrank.worker import Worker

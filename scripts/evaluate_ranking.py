@@ -11,6 +11,7 @@ from distilrank.files import read_json, write_json
 from distilrank.forest import Forest
 from distilrank.identity import feature_use, forest_facts, model_identity
 from distilrank.judge import NDCG, Judge
+from distilrank.kendall import taus_to_reference
 from distilrank.letor import Dataset
 from distilrank.lightgbm_text import read_lightgbm_text
 from distilrank.logs import job
@@ -72,7 +73,10 @@ def _predict(student: Student, features: np.ndarray) -> np.ndarray:
 def _metrics(dataset: Dataset, scores: np.ndarray, judge: Judge) -> dict[str, Any]:
     metrics = {}
     for metric in judge.measure.metrics:
-        values = judge.per_query(metric, scores)
+        if metric == "kendall_tau":
+            values = taus_to_reference(scores, judge.reference, dataset.offsets)
+        else:
+            values = judge.per_query(metric, scores)
         kept = values[~np.isnan(values)]
         if not len(kept):
             missing = "a relevant document" if dataset.labelled else f"a value of {metric}"

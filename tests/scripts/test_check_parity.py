@@ -6,8 +6,9 @@ from tiny import random_student
 
 from distilrank.engines.base import TOLERANCES
 from distilrank.files import read_json
+from distilrank.kendall import kendall_tau, mean_kendall_tau
 from distilrank.letor import Dataset
-from distilrank.metrics import kendall_tau, mean_kendall_tau, per_query
+from distilrank.metrics import per_query
 from distilrank.parity import (
     References,
     check_errors,
