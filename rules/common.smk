@@ -71,6 +71,11 @@ def dataset_of(wildcards):
     return config["datasets"][wildcards.dataset]
 
 
+def archive_of(dataset):
+    """The entry's part that says which archive its files are in."""
+    return dataset["package"] if "package" in dataset else dataset["archive"]
+
+
 def archive_name(dataset):
     """The name that a data set's archive was published under, or that a person's copy has."""
     if "package" in dataset:
