@@ -120,6 +120,11 @@ def labels_or_not(labelled, unlabelled):
     return lambda wildcards: labelled if dataset_of(wildcards).get("labels", True) else unlabelled
 
 
+def archive_of(dataset):
+    """The entry's part that says which archive its files are in."""
+    return dataset["package"] if "package" in dataset else dataset["archive"]
+
+
 def archive_name(dataset):
     """The name that a data set's archive was published under, or that a person's copy has."""
     if "package" in dataset:

@@ -17,11 +17,14 @@ rule fetch_dataset:
         mem_mb=growing(500),
         runtime=growing(600),
     params:
-        dataset=lambda wildcards: {
+        # What is made with `output` is not compared with the last run: another page or source of
+        # the same bytes is no reason to fetch them again.
+        dataset=lambda wildcards, output: {
             key: value
             for key, value in dataset_of(wildcards).items()
             if key in ("title", "package", "archive", "page", "terms")
         },
+        sha256=lambda wildcards: archive_of(dataset_of(wildcards)).get("sha256"),
         library=library("fetch_dataset"),
     message:
         "Fetching and checking {wildcards.archive} of {wildcards.dataset}"

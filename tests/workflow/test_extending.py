@@ -147,13 +147,21 @@ def test_an_addition_runs_its_own_jobs_and_the_report(settled: Settled, what: st
 
 
 def test_entries_of_the_catalogue_that_are_not_selected_run_nothing(settled: Settled) -> None:
-    other = {"title": "Other", "features": 3, "folds": [1], "folder": "other"}
     files = {split: {"path": f"{split}.txt"} for split in ("train", "vali", "test")}
-    assert settled.planned(
-        datasets={"other": other | {"files": files}, "mslr-sample-cv5": {"page": "elsewhere"}},
+    other = {"title": "Other", "features": 3, "folds": [1], "folder": "other", "files": files}
+    plan = settled.planned(
+        datasets={"other": other},
         students={"tiny": [8]},
         teachers={"lm-tiny": {"trees": 10, "leaves": 4}},
-    ) == {}  # fmt: skip
+    )
+    assert plan == {}
+
+
+def test_where_an_archive_comes_from_is_no_news_and_its_bytes_are(settled: Settled) -> None:
+    name = "mslr-sample-cv5"
+    assert settled.planned(datasets={name: {"page": "elsewhere", "terms": "none"}}) == {}
+    changed = settled.planned(datasets={name: {"package": {"sha256": "0" * 64}}})
+    assert changed["fetch_dataset"] == 1 and changed["parse_letor"] == 2
 
 
 def test_what_only_the_report_reads_runs_only_the_report(settled: Settled) -> None:
@@ -184,7 +192,7 @@ MEASURED = {"check_parity_teacher", "check_parity_student", "time_teacher", "tim
     [
         ("logs.py", set(), DATA | TEACHERS | STUDENTS | MEASURED | set(REPORT)),
         ("page.py", set(PAGE), DATA | TEACHERS | STUDENTS | MEASURED | {"make_tables"}),
-        ("timing.py", {"time_teacher", "time_student"}, DATA | TEACHERS | STUDENTS),
+        ("timing.py", {"time_teacher", "time_student"}, DATA | TRAINED),
         ("losses.py", STUDENTS, DATA | TEACHERS),
         ("download.py", DATA | TEACHERS | STUDENTS | MEASURED, {"calibrate", "build_native"}),
         ("native/network.cpp", {"build_native", "calibrate"} | MEASURED, DATA | TRAINED),
