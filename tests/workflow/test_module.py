@@ -93,11 +93,13 @@ def test_the_other_workflows_own_target_comes_first_and_gets_what_it_asks_for(ou
 def test_the_whole_plan_stays_under_the_prefix_with_the_defaults_that_are_not_changed(
     outer: Path,
 ) -> None:
-    plan = snakemake(outer, "-n", "distilrank_report")
-    lines = re.findall(r"^ +(?:output|log|benchmark): (.*)$", plan, flags=re.MULTILINE)
-    made = [path.split(" (")[0] for line in lines for path in line.split(", ")]
+    summary = snakemake(outer, "--summary", "distilrank_report")
+    lines = [line.split("\t") for line in summary.splitlines() if line.count("\t") >= 5]
+    header, *files = lines
+    made = [file[header.index("output_file")] for file in files]
     assert len(made) > 100
     assert [path for path in made if not path.startswith("ranking/results/")] == []
+    plan = snakemake(outer, "-n", "distilrank_report")
     counts = dict(re.findall(r"^distilrank_(\w+) +(\d+)$", plan, flags=re.MULTILINE))
     sparsities = yaml.safe_load((ROOT / "config/config.yaml").read_text())["run"]["sparsities"]
     assert counts["train_teacher"] == "1"
