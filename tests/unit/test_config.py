@@ -270,7 +270,7 @@ CASES: list[tuple[str, Change, list[str]]] = [
     (
         "unknown student",
         lambda c: c["run"].update(students=["A", "Z"]),
-        ["config key 'run.students' names unknown 'Z'", "known are A, B, C, D, E, wide"],
+        ["config key 'run.students' names unknown 'Z'", "known are A, B, C, D, E, F, wide"],
     ),
     (
         "unknown recipe",

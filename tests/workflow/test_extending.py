@@ -45,6 +45,7 @@ class Settled:
         shutil.copy(ROOT / "Snakefile", self.project)
         self.folder.mkdir()
         pretend(self.folder, *self.arguments({}))
+        write_text(self.folder / "results" / ".layout", f"{LAYOUT}\n")
         done = snakemake(self.folder, "--touch", "--forceall", *self.arguments({}))
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
 
