@@ -13,6 +13,9 @@ import yaml
 from test_design_workflow import jobs, pretend
 from test_workflow import ROOT, snakemake
 
+from distilrank.files import write_text
+from distilrank.layout import LAYOUT
+
 COPIED = ("config", "distilrank", "envs", "profiles", "report", "rules", "scripts")
 # Two folds, so that one is not timed; `labels` has no teacher and is not timed.
 GRID = {
