@@ -41,7 +41,10 @@ def library_digest(script: Path) -> str:
 
 
 def native_files(*parts: str) -> list[str]:
-    """The native sources, ``CMakeLists.txt`` first; only names that begin with ``parts``."""
+    """The sources of the native library, ``CMakeLists.txt`` first.
+
+    With ``parts`` only files whose names begin with one of them, beside the two that all share.
+    """
     folder = _PACKAGE / "native"
     found = [path for pattern in ("*.h", "*.hpp", "*.cpp") for path in folder.glob(pattern)]
     shared = [folder / "CMakeLists.txt", folder / "distilrank.h"]
