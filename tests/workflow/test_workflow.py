@@ -169,10 +169,28 @@ def test_the_same_seed_gives_the_same_bytes(finished: Path, tmp_path: Path) -> N
     assert (tmp_path / target).read_bytes() == (finished / target).read_bytes()
 
 
+def test_the_accounts_count_every_job_but_the_reports_own(finished: Path) -> None:
+    accounts = pd.read_csv(finished / "results/report/tables/accounts.csv").set_index("rule")
+    benchmarks = finished / "results/benchmarks"
+    names = [path.relative_to(benchmarks).parts[0] for path in benchmarks.rglob("*.tsv")]
+    own = ("make_tables", "render_report", "check_results", "plot_")
+    counted = [name for name in names if not name.startswith(own)]
+    assert accounts.loc["all jobs", "jobs"] == len(counted)
+    assert accounts.loc["all jobs", "without_record"] == 0
+    assert accounts.loc["distil_student", "jobs"] == 2 * 2  # teachers x students
+    assert accounts.loc["all jobs", "seconds"] > accounts.loc["calibrate", "seconds"] > 0
+    page = (finished / "results/report/index.html").read_text(encoding="utf-8")
+    assert "What the run cost" in page and "there is no record" not in page
+
+
 def test_snakemakes_own_report_works(finished: Path) -> None:
     done = snakemake(finished, "--configfile", str(SMALL), "--report", "snakemake-report.html")
     assert done.returncode == 0, done.stderr[-4000:]
-    assert "distilrank" in (finished / "snakemake-report.html").read_text(encoding="utf-8")
+    page = (finished / "snakemake-report.html").read_text(encoding="utf-8")
+    assert "distilrank" in page
+    # Run times: every job's, and the captions of what is new.
+    assert "time_student" in page and "runtime" in page
+    assert "What the run cost" in page
 
 
 GENERATED = """
@@ -345,7 +363,7 @@ run: {{datasets: [mine], folds: [1, 2]}}
     targets = [f"results/data/mine/fold{fold}/test/features.npy" for fold in (1, 2)]
     done = snakemake(tmp_path, "--configfile", config, "--", *targets)
     assert done.returncode == 0, done.stderr[-4000:]
-    assert (done.stdout + done.stderr).count("Fetching and checking") == 1
+    assert (done.stdout + done.stderr).count("Checking my copy.zip of mine") == 1
     snakemake(tmp_path, "--configfile", config, "--delete-all-output", "--", *targets)
     assert not (tmp_path / targets[0]).exists()
     assert snapshot(own.parent) == before
