@@ -40,6 +40,7 @@ test-slurm: $(INSTALLED)
 	@$(MAKE) --no-print-directory $(SLURM)/.installed
 	@mkdir -p results
 	PROFILE=$(PROFILE) PLUGIN=$(CURDIR)/$(SLURM) $(BIN)/python -m pytest tests/slurm --basetemp=results/test-slurm $(ARGS)
+
 # 50 kills at random moments; hours long: docs/interruptions.md.
 test-kills: $(INSTALLED)
 	$(BIN)/python benchmarks/kill_runs.py $(ARGS)

@@ -13,6 +13,7 @@ configfile: ROOT / "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/demand.smk"
 include: "rules/native.smk"
 include: "rules/data.smk"
 include: "rules/teacher.smk"

@@ -11,8 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.kill_runs import Run, unreadable
-from distilrank.compare import compare_results
+from benchmarks.kill_runs import Run, wrong_with
 
 
 def fill_and_enlarge(options: argparse.Namespace) -> list[str]:
@@ -40,11 +39,7 @@ def fill_and_enlarge(options: argparse.Namespace) -> list[str]:
                 return [f"at {size} MB it failed, and not with a sentence about space"]
             size += options.step
         print(f"finished with {size} MB after {failures} failures", flush=True)
-        wrong = list(unreadable(run.folder / "results"))
-        for kind in compare_results(options.calm, run.folder):
-            print(f"{kind.kind}: {kind.equal} files are equal", flush=True)
-            wrong += [f"{path} differs" for path in kind.differing + kind.missing + kind.added]
-        return wrong
+        return wrong_with(run, options.calm)
     finally:
         subprocess.run(["umount", disk], check=True)
 

@@ -24,7 +24,7 @@ from safetensors import safe_open
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from distilrank.compare import compare_results  # noqa: E402 - found through the path set above
+from distilrank.compare import compare_results, is_passing  # noqa: E402 - found through the path set above
 from distilrank.files import read_json  # noqa: E402
 
 # Longest that processes may outlive whoever started them.
@@ -149,14 +149,23 @@ def unreadable(results: Path) -> Iterator[str]:
     """Files that cannot be read as what they are, and what should not have been left."""
     for kind in _MADE:
         for path in sorted((results / kind).rglob("*")):
-            hidden = path.name.startswith(".") and path.name != ".snakemake_timestamp"
-            if hidden or path.name == "unfinished-trials.json" or path.suffix == ".checkpoint":
+            if is_passing(path) and path.name != ".snakemake_timestamp":
                 yield f"{path} was left over"
             elif path.is_file() and (read := _READERS.get(path.suffix)):
                 try:
                     read(path)
                 except Exception as error:
                     yield f"{path} cannot be read: {error}"
+
+
+def wrong_with(run: Run, calm: Path) -> list[str]:
+    """What a finished run has that an undisturbed one has not, or otherwise."""
+    wrong = list(unreadable(run.folder / "results"))
+    for kind in compare_results(calm, run.folder):
+        print(f"{kind.kind}: {kind.equal} files are equal", flush=True)
+        for what in ("differing", "missing", "added"):
+            wrong += [f"{path} is {what}" for path in getattr(kind, what)]
+    return wrong
 
 
 def _tensors(path: Path) -> None:
@@ -221,11 +230,7 @@ def stress(options: argparse.Namespace, folder: Path) -> list[str]:
             run.take_native(calm)
         count, wrong = kill_and_resume(run, options.kills - done, options.wait, chance, done)
         done += count
-        wrong += unreadable(run.folder / "results")
-        for kind in compare_results(calm, run.folder):
-            print(f"{kind.kind}: {kind.equal} files are equal", flush=True)
-            for what in ("differing", "missing", "added"):
-                wrong += [f"{path} is {what}" for path in getattr(kind, what)]
+        wrong += wrong_with(run, calm)
         if not count and not wrong:
             return ["a run finished before anything was killed: shorten --wait"]
     print(f"{done} kills in {number} runs: {'; '.join(wrong) or 'nothing was wrong'}")

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 KINDS = ("data", "teachers", "students", "quality")
-# Of what is not finished: unfinished searches, checkpoints, hidden temporary files.
-_PASSING = ("unfinished-trials.json",)
 _TIMES = ("seconds", "rows_per_second")
 
 
@@ -80,11 +78,14 @@ def _files(results: Path, kind: str) -> set[Path]:
     return {
         path.relative_to(results)
         for path in (results / kind).rglob("*")
-        if path.is_file()
-        and not path.name.startswith(".")
-        and path.suffix != ".checkpoint"
-        and path.name not in _PASSING
+        if path.is_file() and not is_passing(path)
     }
+
+
+def is_passing(path: Path) -> bool:
+    """Whether a file is of what is not finished: a search, a training, a hidden temporary one."""
+    hidden = path.name.startswith(".")
+    return hidden or path.suffix == ".checkpoint" or path.name == "unfinished-trials.json"
 
 
 def _same(first: Path, second: Path) -> bool:

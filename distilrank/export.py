@@ -13,6 +13,7 @@ from distilrank.files import replacing_folder
 from distilrank.letor import MISSING
 from distilrank.model_card import Facts, model_card
 from distilrank.native import LIBRARY
+from distilrank.parity import spread_of
 from distilrank.scorer import Scorer
 from distilrank.student import Student
 from distilrank.synthetic import Midpoints
@@ -93,7 +94,7 @@ def check_scores(folder: Path, model: Model, rows: np.ndarray, expected: np.ndar
 
 def tolerance(expected: np.ndarray) -> float:
     """How far scores may be from the ``expected`` ones."""
-    return TOLERANCE * (float(expected.std()) or 1.0)
+    return TOLERANCE * spread_of(expected)
 
 
 def _scored_by_onnx(path: Path, rows: np.ndarray) -> np.ndarray:

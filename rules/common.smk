@@ -13,8 +13,7 @@ from distilrank.config import (
     folder_files,
     per_mille,
 )
-from distilrank.demand import data_mb, demand
-from distilrank.dependencies import library_digest, native_files, shipped_files
+from distilrank.dependencies import library_digest, native_files
 from distilrank.files import read_json
 from distilrank.folds import entry_of_fold
 from distilrank.folds import folds_of as folds_in
@@ -22,7 +21,7 @@ from distilrank.layout import claim
 from distilrank.letor import SPLIT_FILES, SPLITS
 from distilrank.logs import SCHEDULER
 from distilrank.machine import fingerprint
-from distilrank.naming import budget_name, models_named
+from distilrank.naming import budget_name
 from distilrank.recipes import distilled_as, expand_grids
 from distilrank.suggest import suggestion
 from distilrank.teacher_entries import forests_of, kind_of_teacher
@@ -49,8 +48,6 @@ os.environ[SCHEDULER] = str(os.getpid())
 FOLD = "{dataset}/fold{fold}"
 TEACHER = "{dataset}/fold{fold}/{teacher}"
 RUN = "{dataset}/fold{fold}/{teacher}/{student}/{recipe}/seed{seed}"
-EXPORTED_TEACHER = f"results/export/teachers/{TEACHER}/README.md"
-EXPORTED_STUDENT = f"results/export/students/{RUN}/sp{{sparsity}}/README.md"
 DESIGN = "results/design/{machine}/{dataset}"
 
 NATIVE = "results/native/libdistilrank.so"
@@ -88,31 +85,6 @@ def split(name, pattern=FOLD):
 
 def dataset_of(wildcards):
     return config["datasets"][wildcards.dataset]
-
-
-def growing(least, per_mb=0, steps=lambda wildcards: 1):
-    """What a job asks a cluster for, memory in MB or run time in minutes; doubled at each new try.
-
-    It grows by ``per_mb`` for each MB of the job's data set (of the report's largest where a job
-    has no data set) and each of its ``steps``.
-    """
-
-    def asked(wildcards, attempt):
-        size = DATA_MB.get(wildcards.get("dataset"), LARGEST_MB)
-        return demand(least, per_mb * steps(wildcards), size, attempt)
-
-    return asked
-
-
-def epochs_of(part):
-    """The epochs of a student's recipe, of ``distil`` or ``prune``."""
-    return lambda wildcards: config["recipes"][wildcards.recipe][part]["epochs"]
-
-
-def trees_of(wildcards):
-    """The trees that training a forest, or tuning one, may grow in all."""
-    teacher = config["teachers"][wildcards.teacher]
-    return teacher["trees"] * teacher.get("tune", {}).get("trials", 1)
 
 
 def labels_or_not(labelled, unlabelled):
@@ -232,6 +204,13 @@ def widths_of(wildcards):
     return known[student]
 
 
+def identity_of(wildcards):
+    """What names a forest or a student in its files: its wildcards, numbers as numbers."""
+    return {
+        name: int(value) if name in ("fold", "seed") else value for name, value in wildcards.items()
+    }
+
+
 def dense_of_first(wildcards, suffix):
     """A file of the dense network that a recipe shares: of the first recipe that distils alike."""
     first = dict(wildcards) | {"recipe": DISTILLED_AS[wildcards.recipe]}
@@ -301,8 +280,6 @@ def sparsities():
     return [per_mille(sparsity) for sparsity in config["run"]["sparsities"]]
 
 
-DATA_MB = {name: data_mb(dataset) for name, dataset in config["datasets"].items()}
-LARGEST_MB = max(DATA_MB[name] for name in config["run"]["datasets"])
 # What `snakemake --cache` takes from other folders; a package's version changes no data.
 CACHED = "omit-software" if workflow.enable_cache else False
 if CACHED and not os.environ.get("SNAKEMAKE_OUTPUT_CACHE"):
@@ -340,14 +317,19 @@ STUDENTS = [
 ]
 
 
+def is_first(model):
+    """Whether a model is of its data set's first fold and, if it has a seed, of the first one."""
+    first_seed = config["run"]["seeds"][0]
+    first_fold = folds_of(model["dataset"])[0]
+    return model["fold"] == first_fold and model.get("seed", first_seed) == first_seed
+
+
 def is_timed(model):
     """Only a data set's first fold and the first seed are timed: the others cost the same.
 
     So does a network that learns from labels beside its like that learns from a teacher.
     """
-    first_fold = model["fold"] == folds_of(model["dataset"])[0]
-    first_seed = model.get("seed", config["run"]["seeds"][0]) == config["run"]["seeds"][0]
-    return first_fold and first_seed and not learns_from_labels(model.get("recipe"))
+    return is_first(model) and not learns_from_labels(model.get("recipe"))
 
 
 def one_of(names):
@@ -367,41 +349,6 @@ def results_of(kind):
     forest = f"results/{kind}/{TEACHER}/teacher.json"
     network = f"results/{kind}/{RUN}/sp{{sparsity}}.json"
     return [(network if "student" in model else forest).format(**model) for model in chosen]
-
-
-def timing_of(wildcards):
-    """A model's timing file, if it is one of those that are timed."""
-    model = dict(wildcards) | {"fold": int(wildcards.fold)}
-    if "student" not in model:
-        return f"results/timing/{TEACHER}/teacher.json" if is_timed(model) else []
-    model["seed"] = int(wildcards.seed)
-    return f"results/timing/{RUN}/sp{{sparsity}}.json" if is_timed(model) else []
-
-
-def splits_of(wildcards):
-    """Every split's meta.json, for the counts and names that a card tells."""
-    return {name: f"results/data/{FOLD}/{name}/meta.json".format(**wildcards) for name in SPLITS}
-
-
-def about_dataset(wildcards):
-    about = dataset_of(wildcards)
-    return {key: about[key] for key in ("title", "page", "terms") if key in about}
-
-
-def exported():
-    """What `snakemake export` writes: chosen models of each data set's first fold, first seed."""
-    first = [
-        model
-        for model in FORESTS + STUDENTS
-        if model["fold"] == folds_of(model["dataset"])[0]
-        and model.get("seed", config["run"]["seeds"][0]) == config["run"]["seeds"][0]
-    ]
-    try:
-        chosen = models_named(config["export"]["models"], first)
-    except ValueError as error:
-        raise WorkflowError(str(error)) from None
-    folder = {True: EXPORTED_STUDENT, False: EXPORTED_TEACHER}
-    return [folder["student" in model].format(**model) for model in chosen]
 
 
 TEACHER_MODELS = [f"results/teachers/{TEACHER}/model.txt".format(**model) for model in FORESTS]

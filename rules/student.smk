@@ -36,6 +36,7 @@ rule distil_student:
         widths=widths_of,
         schedule=lambda wildcards: config["recipes"][wildcards.recipe]["distil"],
         no_relevant=config["quality"]["no_relevant"],
+        identity=identity_of,
         library=library("distil_student"),
     message:
         "Distilling {wildcards.teacher} into {wildcards.student} on {wildcards.dataset}, "

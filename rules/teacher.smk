@@ -47,6 +47,7 @@ rule train_teacher:
         runtime=growing(10, 4e-5, trees_of),
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
+        identity=identity_of,
         library=library("train_teacher"),
     message:
         "Training forest {wildcards.teacher} on {wildcards.dataset}, fold {wildcards.fold}"
@@ -75,6 +76,7 @@ rule cut_teacher:
         runtime=growing(10),
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
+        identity=identity_of,
         library=library("cut_teacher"),
     message:
         "Cutting forest {wildcards.teacher} on {wildcards.dataset}, fold {wildcards.fold}"
@@ -103,6 +105,7 @@ rule import_teacher:
         runtime=growing(10),
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
+        identity=identity_of,
         library=library("import_teacher"),
     message:
         "Importing forest {wildcards.teacher} for {wildcards.dataset}, fold {wildcards.fold}"

@@ -41,11 +41,7 @@ if __name__ == "__main__":
             snakemake.input.model,
             snakemake.input.train,
             snakemake.params.teacher,
-            {
-                "dataset": snakemake.wildcards.dataset,
-                "fold": int(snakemake.wildcards.fold),
-                "teacher": snakemake.wildcards.teacher,
-            },
+            snakemake.params.identity,
             snakemake.output.model,
             snakemake.output.train,
         )

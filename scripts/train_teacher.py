@@ -49,11 +49,7 @@ if __name__ == "__main__":
             Path(snakemake.input.train[0]).parent,
             Path(snakemake.input.vali[0]).parent,
             snakemake.params.teacher,
-            {
-                "dataset": snakemake.wildcards.dataset,
-                "fold": int(snakemake.wildcards.fold),
-                "teacher": snakemake.wildcards.teacher,
-            },
+            snakemake.params.identity,
             snakemake.output.model,
             snakemake.output.train,
             snakemake.input.tuned[0] if snakemake.input.tuned else None,

@@ -154,8 +154,8 @@ def _tree(
 
     value = np.zeros(len(leaf) + 1)
     np.add.at(value, places(targets[0]), targets[1] * scale)
-    true_left = np.array([_MODES.get(mode, (True, True))[0] for mode in own["modes"].tolist()])
-    equal_left = np.array([_MODES.get(mode, (True, True))[1] for mode in own["modes"].tolist()])
+    ways = [_MODES.get(mode, (True, True)) for mode in own["modes"].tolist()]
+    true_left, equal_left = np.array(ways).T
     if_true, if_false = places(own["truenodeids"]), places(own["falsenodeids"])
     # NaN goes the way of what is false, unless it is tracked.
     nan_left = (own["tracks"] > 0) == true_left

@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from config_slips import DEFAULT
 
 from distilrank.config import check_config, folder_files
 from distilrank.folds import entry_of_fold, folds_of, is_dealt, source_fold
 
 ROOT = Path(__file__).parents[2]
-DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 TEXT = {
     "title": "Mine", "features": 3, "folder": "data/mine",
     "files": {"train": {"path": "train.txt.gz"}, "test": {"path": "test.txt"}},

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from config_slips import DEFAULT, FOLDER, sentence_of
 
 from distilrank.config import check_config
 from distilrank.teacher import TUNABLE
 from distilrank.teacher_entries import forests_of, kind_of_teacher
 
-FOLDER = Path(__file__).parents[2] / "config"
-DEFAULT = yaml.safe_load((FOLDER / "config.yaml").read_text())
 PAPER = yaml.safe_load((FOLDER / "paper.yaml").read_text())
 SCHEMA = yaml.safe_load((FOLDER / "schema.yaml").read_text())
 TUNED = {
@@ -27,12 +26,6 @@ def with_teachers(**teachers):
     config["teachers"] |= copy.deepcopy(teachers)
     config["run"] |= {"teachers": list(teachers)}
     return config
-
-
-def sentence_of(config):
-    with pytest.raises(ValueError) as raised:
-        check_config(config)
-    return str(raised.value)
 
 
 def tuned(key, value):
