@@ -23,6 +23,7 @@ include: "rules/timing.smk"
 include: "rules/predictor.smk"
 include: "rules/design.smk"
 include: "rules/accounts.smk"
+include: "rules/exported.smk"
 include: "rules/export.smk"
 include: "rules/report.smk"
 
