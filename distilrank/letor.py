@@ -1,5 +1,6 @@
 """Learning-to-rank data: the LETOR/SVMLight text form, and the arrays a split becomes on disk."""
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -91,7 +92,7 @@ class Dataset:
         return self.meta.get("labelled", True)
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Write the split's five files; ``meta.json``, with the counts, comes last."""
+        """Write the split's five files; ``meta.json``, with counts and digests, comes last."""
         with SplitWriter(folder, self.n_features) as writer:
             writer.meta = self.meta
             writer.add(self.features, self.labels, np.repeat(self.qids, self.group_sizes))
@@ -101,7 +102,7 @@ class Dataset:
         """Map a split that ``save`` wrote; reads no features until they are used.
 
         Raises:
-            ValueError: if the files do not belong together.
+            ValueError: if the files do not belong together, or an array is not there.
         """
         folder = Path(folder)
         meta = read_json(folder / "meta.json")
@@ -224,7 +225,16 @@ class SplitWriter:
             counts["missing"] = {"value": float(MISSING), "count": self._missing}
         # What the split was taken from may have had missing values where this one has none.
         given = {key: value for key, value in self.meta.items() if key != "missing"}
-        write_json(self._folder / "meta.json", given | counts)
+        write_json(self._folder / "meta.json", given | counts | {"arrays": _digests(self._folder)})
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """The sha256 of each of a split's arrays: ``meta.json`` then stands for all five files."""
+    digests = {}
+    for name in SPLIT_FILES[:-1]:
+        with (folder / name).open("rb") as file:
+            digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def ranges(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -236,6 +246,8 @@ def ranges(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 def _map(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} is gone; delete the folder, and it is made again") from error
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path} is not a whole array; delete the folder ({error})") from error
 

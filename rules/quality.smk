@@ -29,8 +29,8 @@ rule evaluate_teacher:
 rule evaluate_student:
     input:
         model=f"results/students/{RUN}/sp{{sparsity}}.safetensors",
-        vali=split("vali"),
-        test=split("test"),
+        vali=whole("vali"),
+        test=whole("test"),
         teacher=labels_or_not([f"results/quality/{TEACHER}/teacher.json"], []),
         reference=labels_or_not(
             [], [f"results/teachers/{TEACHER}/scores-{name}.npy" for name in ("vali", "test")]
@@ -61,7 +61,7 @@ rule evaluate_student:
 rule analyse_sensitivity:
     input:
         dense=f"results/students/{RUN}/sp0.safetensors",
-        vali=split("vali"),
+        vali=whole("vali"),
         predictor="results/predictor/native.json",
     output:
         f"results/sensitivity/{RUN}.json",

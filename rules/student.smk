@@ -1,7 +1,7 @@
 rule distil_student:
     input:
-        train=split("train"),
-        vali=split("vali"),
+        train=whole("train"),
+        vali=whole("vali"),
         model=f"results/teachers/{TEACHER}/model.txt",
         targets=f"results/teachers/{TEACHER}/scores-train.npy",
         midpoints=f"results/teachers/{TEACHER}/midpoints.safetensors",
@@ -87,8 +87,8 @@ rule share_student:
 rule prune_student:
     input:
         dense=f"results/students/{RUN}/sp0.safetensors",
-        train=split("train"),
-        vali=split("vali"),
+        train=whole("train"),
+        vali=whole("vali"),
         model=f"results/teachers/{TEACHER}/model.txt",
         targets=f"results/teachers/{TEACHER}/scores-train.npy",
         midpoints=f"results/teachers/{TEACHER}/midpoints.safetensors",

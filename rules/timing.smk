@@ -30,7 +30,7 @@ rule check_parity_teacher:
 use rule check_parity_teacher as check_parity_student with:
     input:
         model=f"results/students/{RUN}/sp{{sparsity}}.safetensors",
-        data=split("test"),
+        data=whole("test"),
         native=NATIVE,
     output:
         f"results/parity/{RUN}/sp{{sparsity}}.json",
@@ -80,7 +80,7 @@ use rule time_teacher as time_student with:
     input:
         model=f"results/students/{RUN}/sp{{sparsity}}.safetensors",
         reference=reference_model,
-        data=split("test"),
+        data=whole("test"),
         parity=f"results/parity/{RUN}/sp{{sparsity}}.json",
         native=NATIVE,
     output:

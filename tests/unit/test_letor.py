@@ -1,5 +1,7 @@
 """distilrank.letor: what parses, what is refused and named, and how a split is divided."""
 
+import dataclasses
+import hashlib
 import json
 
 import numpy as np
@@ -235,9 +237,29 @@ def test_a_split_on_disk_comes_back(tmp_path):
     for name in ("features", "labels", "offsets", "qids"):
         assert np.array_equal(getattr(opened, name), getattr(whole, name))
     assert isinstance(opened.features, np.memmap)
+    arrays = {
+        name: hashlib.sha256((tmp_path / "train" / name).read_bytes()).hexdigest()
+        for name in ("features.npy", "labels.npy", "offsets.npy", "qids.npy")
+    }
     assert opened.meta == {
         "file": "f", "documents": 6, "queries": 3, "features": 3, "labels": [2, 1, 1, 1, 1],
+        "arrays": arrays,
     }  # fmt: skip
+
+
+def test_a_splits_meta_changes_with_any_of_its_arrays(tmp_path):
+    """Rules name it alone."""
+    first = dataset_of([3, 1, 2])
+    others = [
+        dataclasses.replace(first, features=first.features + 1),
+        dataclasses.replace(first, labels=first.labels[::-1].copy()),
+        dataclasses.replace(first, offsets=np.array([0, 2, 4, 6])),
+        dataclasses.replace(first, qids=first.qids + 1),
+    ]
+    for number, split in enumerate([first, *others]):
+        split.save(tmp_path / str(number))
+    metas = {(tmp_path / str(number) / "meta.json").read_bytes() for number in range(5)}
+    assert len(metas) == 5
 
 
 def damage_labels(folder):
@@ -292,6 +314,16 @@ def test_a_cut_array_is_refused(tmp_path):
             ValueError, match=r"features\.npy is not a whole array; delete the folder"
         ):
             Dataset.open(folder)
+
+
+def test_an_array_that_is_gone_is_named(tmp_path):
+    folder = tmp_path / "train"
+    dataset_of([3, 1, 2]).save(folder)
+    (folder / "labels.npy").unlink()
+    with pytest.raises(ValueError) as raised:
+        Dataset.open(folder)
+    expected = f"{folder / 'labels.npy'} is gone; delete the folder, and it is made again"
+    assert str(raised.value) == expected
 
 
 def test_arrays_of_objects_are_not_opened(tmp_path):
