@@ -127,6 +127,12 @@ onstart:
         claim("results")
     except (ValueError, OSError) as error:
         raise WorkflowError(str(error)) from None
+    # Snakemake limits its submissions to 100 a second, which no run here reaches. While jobs wait
+    # for a core that limit wakes the scheduler once a second more for every job that has ended:
+    # after some hundreds it keeps a core busy with looking up the sizes of all inputs.
+    limit = workflow.scheduler.job_rate_limiter
+    if limit and limit.max_jobs >= 100:
+        workflow.scheduler.job_rate_limiter = None
 
 
 onerror:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from calibrated import write_calibration
-from test_workflow import snakemake, written
+from test_workflow import ROOT, snakemake, written
 
 from distilrank.files import write_text
 from distilrank.layout import LAYOUT
@@ -75,6 +75,24 @@ def test_designs_are_listed_from_the_calibration_alone(calibrated: Path) -> None
     target = "results/students/mslr-sample/fold1/lm-small/design-200ns-1/sample/seed1/sp0.csv"
     for configured in ([], ["--configfile", frozen]):
         assert jobs(calibrated, *configured, "--", target)["distil_student"] == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"), [([], "None"), (["--max-jobs-per-timespan", "5/1s"], "5")]
+)
+def test_only_a_limit_of_submissions_that_is_given_wakes_the_scheduler(
+    calibrated: Path, given: list[str], limit: str
+) -> None:
+    """Snakemake's own one does so for ever more often: a core's work after some hundred jobs."""
+    outer = calibrated / "Snakefile"
+    outer.write_text(
+        f"include: {str(ROOT / 'Snakefile')!r}\n"
+        "onsuccess:\n"
+        "    print('limit', getattr(workflow.scheduler.job_rate_limiter, 'max_jobs', None))\n"
+    )
+    done = snakemake(calibrated, "design", "--snakefile", str(outer), *given)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert f"limit {limit}\n" in done.stdout
 
 
 def test_only_the_designs_of_a_new_budget_are_trained(calibrated: Path) -> None:
