@@ -75,7 +75,7 @@ def library(script):
 
     Inputs would do as well, at the price of most of a plan's time: up to 40 files for every job.
     """
-    return lambda wildcards: library_digest(ROOT / "scripts" / f"{script}.py")
+    return library_digest(ROOT / "scripts" / f"{script}.py")
 
 
 def split(name, pattern=FOLD):
