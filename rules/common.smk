@@ -44,6 +44,9 @@ except ValueError as error:
 
 # Jobs end with whoever started them.
 os.environ[SCHEDULER] = str(os.getpid())
+# A thread that has to wait gives its core away. OpenMP's own way is to keep it for milliseconds,
+# which on a machine with other work stops the very thread that is waited for: docs/training.md.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 FOLD = "{dataset}/fold{fold}"
 TEACHER = "{dataset}/fold{fold}/{teacher}"
