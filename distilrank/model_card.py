@@ -46,6 +46,20 @@ class Facts:
         return self.quality["model"]
 
 
+def told_settings(settings: Json, record: Json) -> Json:
+    """A forest's entry as a card tells it: an own file by its name and sha256, not by its path.
+
+    Args:
+        settings: the config's entry.
+        record: the forest's ``train.json``.
+    """
+    imported = record.get("imported")
+    if imported is None:
+        return settings
+    rest = {key: value for key, value in settings.items() if key != "path"}
+    return {key: imported[key] for key in ("file", "sha256", "format")} | rest
+
+
 def model_card(facts: Facts) -> str:
     """The card, in Markdown."""
     parts = [
