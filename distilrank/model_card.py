@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from distilrank.judge import NDCG, measure_of
 from distilrank.rounding import fixed, interval, p_text, percent, quartiles, significant, whole
 
 Json = Mapping[str, Any]
@@ -17,6 +18,9 @@ _METRICS = {
     "ndcg@10": "nDCG@10",
     "map": "MAP",
     "mrr": "MRR",
+    # Of data without labels.
+    "overlap@10": "Top 10 shared with its forest",
+    "kendall_tau": "Kendall's tau with its forest",
 }
 
 
@@ -148,7 +152,13 @@ def _ranking(facts: Facts) -> str:
 
 def _conventions(facts: Facts) -> list[tuple[str, Any]]:
     named = facts.quality.get("conventions", {})
-    return [(name.replace("_", " "), value) for name, value in named.items()]
+    labelled = measure_of(facts.quality["splits"]["test"]["metrics"]) is NDCG
+    return [
+        (name.replace("_", " "), value)
+        for name, value in named.items()
+        # The others are about labels.
+        if labelled or name == "ties"
+    ]
 
 
 def _against(facts: Facts) -> list[str]:
