@@ -49,15 +49,6 @@ def written(folder: Path, text: str) -> str:
     return str(path)
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the small configuration has run to its report."""
-    folder = tmp_path_factory.mktemp("run")
-    done = snakemake(folder, "--configfile", str(SMALL))
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
-    return folder
-
-
 def test_the_report_is_one_file_that_opens_offline(finished: Path) -> None:
     page = (finished / "results/report/index.html").read_text(encoding="utf-8")
     assert "MSLR sample" in page
