@@ -9,6 +9,7 @@ import pandas as pd
 
 from distilrank.files import read_json
 from distilrank.judge import NDCG
+from distilrank.metrics import METRICS
 from distilrank.results import (
     Key,
     Paths,
@@ -280,12 +281,17 @@ def published_table(
 ) -> pd.DataFrame:
     """Published figures beside ours, one line for each entry and data set of this run.
 
+    Data without labels has no line for a metric that needs them.
+
     Args:
         entries: ``figures`` of ``config/published.yaml``.
     """
     lines = []
     for entry in entries:
         for dataset, part in models.groupby("dataset", sort=True):
+            # What has no labels has no such figure.
+            if entry["metric"] in METRICS and measure_in(part) is not NDCG:
+                continue
             ours, model = _ours(entry, part, matched[matched["dataset"] == dataset])
             comparable, why = _comparable(entry, str(dataset), part)
             lines.append(

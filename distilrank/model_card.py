@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from distilrank.judge import NDCG, measure_of
 from distilrank.rounding import fixed, interval, p_text, percent, quartiles, significant, whole
 
 Json = Mapping[str, Any]
@@ -17,6 +18,9 @@ _METRICS = {
     "ndcg@10": "nDCG@10",
     "map": "MAP",
     "mrr": "MRR",
+    # Of data without labels.
+    "overlap@10": "Top 10 shared with its forest",
+    "kendall_tau": "Kendall's tau with its forest",
 }
 
 
@@ -44,6 +48,20 @@ class Facts:
     @property
     def model(self) -> Json:
         return self.quality["model"]
+
+
+def told_settings(settings: Json, record: Json) -> Json:
+    """A forest's entry as a card tells it: an own file by its name and sha256, not by its path.
+
+    Args:
+        settings: the config's entry.
+        record: the forest's ``train.json``.
+    """
+    imported = record.get("imported")
+    if imported is None:
+        return settings
+    rest = {key: value for key, value in settings.items() if key != "path"}
+    return {key: imported[key] for key in ("file", "sha256", "format")} | rest
 
 
 def model_card(facts: Facts) -> str:
@@ -134,7 +152,13 @@ def _ranking(facts: Facts) -> str:
 
 def _conventions(facts: Facts) -> list[tuple[str, Any]]:
     named = facts.quality.get("conventions", {})
-    return [(name.replace("_", " "), value) for name, value in named.items()]
+    labelled = measure_of(facts.quality["splits"]["test"]["metrics"]) is NDCG
+    return [
+        (name.replace("_", " "), value)
+        for name, value in named.items()
+        # The others are about labels.
+        if labelled or name == "ties"
+    ]
 
 
 def _against(facts: Facts) -> list[str]:

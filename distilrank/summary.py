@@ -144,7 +144,8 @@ def _test(line: Mapping[str, Any]) -> str:
 
 def _shared(line: Mapping[str, Any]) -> str:
     """Without labels: how much of the forest's top 10 the network shares."""
-    low, high = (100 * (1 + line[name]) for name in ("low", "high"))
+    # A share ends at 1, the interval of its mean need not.
+    low, high = (100 * min(1 + line[name], 1.0) for name in ("low", "high"))
     return (
         f"Of the forest’s top 10 on test it shares {100 * (1 + line['difference']):.1f} %, 95 % "
         f"interval {low:.1f} to {high:.1f} %, {int(line['queries']):,} queries"

@@ -162,8 +162,9 @@ def against(quality: Quality, other: Quality, rules: Rules, prefix: str = "") ->
 
 
 def _interval(base: float, interval: Sequence[float], prefix: str = "") -> dict[str, float]:
-    """The interval of a mean, from that of its difference to ``base``."""
-    return {f"{prefix}low": base + interval[0], f"{prefix}high": base + interval[1]}
+    """The interval of a mean share, from that of its difference to ``base``; within 0 to 1."""
+    low, high = (min(max(base + end, 0.0), 1.0) for end in interval)
+    return {f"{prefix}low": low, f"{prefix}high": high}
 
 
 def mark(difference: float, p_value: float) -> str:

@@ -4,9 +4,11 @@ Only light imports: Snakemake reads this module every time it plans.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from distilrank.engines import check_reference, make_engine
 from distilrank.suggest import check_names
 
 
@@ -74,6 +76,32 @@ def check_teacher(name: str, teachers: Mapping[str, Any]) -> None:
                 f"config key 'teachers.{name}.tune.{key}' is {[low, high]}, expected the lowest "
                 f"value before the highest; one that is not searched stands above: {key}: {high}"
             )
+
+
+def check_reference_forest(config: Mapping[str, Any]) -> None:
+    """Check that the reference engine can score the run's first forest, before it teaches any.
+
+    A person's own forest is read for this: once a plan, not in each of its jobs.
+
+    Raises:
+        ValueError: one sentence with the key, the forest and what would be right; for a file that
+            holds no forest the reader's.
+    """
+    name, engine = config["run"]["teachers"][0], config["timing"]["reference_engine"]
+    entry = config["teachers"][name]
+    whole = config["teachers"][whole_of(name, config["teachers"])]
+    if "path" not in whole:
+        check_reference(engine, name, whole["leaves"], False)
+        return
+    chosen = make_engine(engine)
+    if chosen.most_leaves is None and chosen.routes_missing:
+        return
+    # Planning what has no such forest needs no reader.
+    from distilrank.readers import read_forest
+
+    forest = read_forest(Path(whole["path"]).expanduser())
+    forest = replace(forest, trees=forest.trees[: entry.get("trees")])
+    check_reference(engine, name, forest.max_leaves, forest.routes_missing)
 
 
 def _check_imported(key: str, teacher: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from distilrank.machine import fingerprint
 from distilrank.naming import budget_name
 from distilrank.recipes import distilled_as, expand_grids
 from distilrank.suggest import suggestion
-from distilrank.teacher_entries import forests_of, kind_of_teacher
+from distilrank.teacher_entries import check_reference_forest, forests_of, kind_of_teacher
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
@@ -38,6 +38,8 @@ if AS_MODULE:
 
 try:
     check_config(config)
+    if workflow.is_main_process:
+        check_reference_forest(config)
     config.update(expand_grids(config))
 except ValueError as error:
     raise WorkflowError(str(error)) from None

@@ -8,7 +8,7 @@ from typing import Any
 from distilrank.export import export_model
 from distilrank.files import read_json
 from distilrank.logs import job
-from distilrank.model_card import Facts
+from distilrank.model_card import Facts, told_settings
 
 StrPath = str | os.PathLike
 
@@ -24,6 +24,7 @@ def export_scorer(
     folder: StrPath,
     teacher: StrPath | None = None,
     timing: StrPath | None = None,
+    record: StrPath | None = None,
 ) -> None:
     """Gather what the run knows of a model, and export it with that.
 
@@ -34,10 +35,11 @@ def export_scorer(
         dataset: ``title``, ``page`` and ``terms`` of the config's entry.
         settings: the recipe's entry, or the forest's.
         teacher: the quality file of a student's forest.
+        record: a forest's ``train.json``.
     """
     facts = Facts(
         dataset=dataset,
-        settings=settings,
+        settings=told_settings(settings, read_json(record)) if record else settings,
         quality=read_json(quality),
         teacher=read_json(teacher) if teacher else None,
         timing=read_json(timing) if timing else None,
@@ -59,4 +61,5 @@ if __name__ == "__main__":
             Path(snakemake.output[0]).parent,
             snakemake.input.teacher or None,
             snakemake.input.timing or None,
+            snakemake.input.record or None,
         )

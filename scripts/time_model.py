@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from distilrank.engines import Model, engines_for, load_model, make_engine
+from distilrank.engines import Model, check_reference, engines_for, load_model, make_engine
 from distilrank.files import read_json, write_json
 from distilrank.identity import model_identity
 from distilrank.logs import job, progress
@@ -51,10 +51,15 @@ def time_model(
         threads: cores that every engine may use.
 
     Raises:
-        ValueError: if the parity file lacks an engine, or an engine cannot be loaded now.
+        ValueError: if the reference engine cannot score such a forest as the reference, the
+            parity file lacks an engine, or an engine cannot be loaded now.
         WorkerError: if an engine fails or crashes.
     """
     model, reference = load_model(model_path), load_model(reference_path)
+    forest = model_identity(reference_path, reference)
+    check_reference(
+        reference_engine, forest["teacher"], reference.max_leaves, reference.routes_missing
+    )
     passed, skipped = _from_parity(parity_path, model, engines)
     same = Path(model_path).resolve() == Path(reference_path).resolve()
     # A job on the reference forest itself times its reference engine once, for both rows.
@@ -81,7 +86,7 @@ def time_model(
         {
             "model": model_identity(model_path, model),
             "reference": {
-                "model": model_identity(reference_path, reference),
+                "model": forest,
                 "engine": reference_engine,
             },
             "machine": fingerprint(),

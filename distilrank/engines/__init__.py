@@ -32,8 +32,8 @@ from distilrank.student import Student
 
 __all__ = [
     "DENSE_KERNELS", "SPARSE_KERNELS", "TOLERANCES", "Engine", "Fetch", "Kernel", "Model",
-    "SelfTimedEngine", "Transpose", "engine_names", "engines_for", "load_model", "make_engine",
-    "model_kind",
+    "SelfTimedEngine", "Transpose", "check_reference", "engine_names", "engines_for", "load_model",
+    "make_engine", "model_kind",
 ]  # fmt: skip
 
 _WHOLE: dict[str, Callable[[], Engine]] = {
@@ -78,6 +78,26 @@ def make_engine(name: str) -> Engine:
     if first in SPARSE_KERNELS and rest in DENSE_KERNELS:
         return LayeredEngine(name, SPARSE_KERNELS[first], DENSE_KERNELS[rest])
     raise ValueError(f"there is no engine {name!r}; write one of {', '.join(engine_names())}")
+
+
+def check_reference(name: str, forest: str, leaves: int, routes_missing: bool) -> None:
+    """Check that the reference engine can score the forest that every timing job measures on it.
+
+    Args:
+        name: the engine.
+        forest: the forest's name in the config.
+        leaves, routes_missing: as `Engine.unsuited` takes them.
+
+    Raises:
+        ValueError: one sentence with the config's key, the forest and what to write instead.
+    """
+    reason = make_engine(name).unsuited(leaves, routes_missing)
+    if reason:
+        raise ValueError(
+            f"config key 'timing.reference_engine' is '{name}', which cannot score the forest "
+            f"'{forest}', the first of run.teachers: {reason}; set it to native-forest, which "
+            "scores any forest and must be in run.engines"
+        )
 
 
 def engines_for(model: Model, names: list[str]) -> list[str]:

@@ -41,6 +41,8 @@ class Engine(ABC):
         precision: a key of `TOLERANCES`; ``int8`` is the scheme of `quantise` and no other.
         exact: it computes the model itself, not a quantised version of it.
         sparse: it makes use of zeros among the weights.
+        most_leaves: of a tree, in a forest that it can score; None where any number goes.
+        routes_missing: it scores forests that route missing values (`Forest.routes_missing`).
     """
 
     name: str
@@ -48,6 +50,21 @@ class Engine(ABC):
     precision: str = "fp32"
     exact: bool = True
     sparse: bool = False
+    most_leaves: int | None = None
+    routes_missing: bool = True
+
+    def unsuited(self, leaves: int, routes_missing: bool) -> str | None:
+        """Why this engine scores no such forest on any machine; None where it does.
+
+        Args:
+            leaves: of the largest tree.
+            routes_missing: as `Forest.routes_missing`.
+        """
+        if self.most_leaves is not None and leaves > self.most_leaves:
+            return f"a tree has {leaves} leaves and {self.name} takes up to {self.most_leaves}"
+        if routes_missing and not self.routes_missing:
+            return f"the forest routes missing values, which {self.name} does not"
+        return None
 
     @abstractmethod
     def supports(self, model: Model) -> str | None:

@@ -13,7 +13,6 @@ import numpy as np
 from distilrank.engines.base import Model, SelfTimedEngine, check_rows, missing
 from distilrank.forest import Forest, Tree
 
-_LEAVES_AT_MOST = 64  # QuickScorer keeps a tree's leaves as the bits of one 64-bit word
 _PREFERRED = (
     "GradientBoostedTreesQuickScorerExtendedHighway",
     "GradientBoostedTreesQuickScorerExtended",
@@ -37,6 +36,8 @@ class YdfQuickScorerEngine(SelfTimedEngine):
     name = "ydf-quickscorer"
     kind = "forest"
     precision = "exact"
+    most_leaves = 64  # QuickScorer keeps a tree's leaves as the bits of one 64-bit word
+    routes_missing = False  # its conversion knows no other way for NaN than for a number
 
     # Converting takes seconds and does not depend on the batch: the last one is kept.
     _latest: ClassVar[tuple[Forest, Any] | None] = None
@@ -44,14 +45,7 @@ class YdfQuickScorerEngine(SelfTimedEngine):
     def supports(self, model: Model) -> str | None:
         if not isinstance(model, Forest):
             return "it scores forests only"
-        if model.max_leaves > _LEAVES_AT_MOST:
-            return (
-                f"a tree has {model.max_leaves} leaves and QuickScorer takes up to "
-                f"{_LEAVES_AT_MOST}"
-            )
-        if model.routes_missing:
-            return "the forest routes missing values, which its conversion to YDF does not"
-        return missing("ydf")
+        return self.unsuited(model.max_leaves, model.routes_missing) or missing("ydf")
 
     def load(self, model: Model, batch: int, threads: int = 1) -> None:
         import ydf

@@ -54,6 +54,16 @@ def read_with_format(path: str | os.PathLike) -> tuple[Forest, str]:
     for start, sentence in _OTHERS.items():
         if content.startswith(start):
             raise ValueError(f"{path} {sentence}; {FORMATS}")
+    try:
+        return _read(content, path)
+    # Of whichever step follows the nesting: parsing it, or showing a part of it in a sentence.
+    except RecursionError:
+        raise ValueError(
+            f"{path} is nested too deeply to be read: expected trees of a depth up to some hundred"
+        ) from None
+
+
+def _read(content: bytes, path: Path) -> tuple[Forest, str]:
     start = content[:1000].lstrip(b"\xef\xbb\xbf \t\r\n")
     if content[:5] in (b"tree\n", b"tree\r"):
         return _lightgbm_text(path, content), "LightGBM text"

@@ -106,7 +106,9 @@ def _scale_and_bias(model: dict[str, Any], path: Path) -> tuple[float, float]:
 
 def _symmetric(block: Any, columns: _Columns, scale: float, where: str, n_features: int) -> Tree:
     """One split a level; the answers, the last split's first, are the leaf's number in binary."""
-    splits = field(block, "splits", list, where) if block.get("splits") else []
+    # A tree of a single leaf may have no splits, or null.
+    splits = block.get("splits") if isinstance(block, dict) else None
+    splits = [] if splits is None else field(block, "splits", list, where)
     if len(splits) > _DEEPEST:
         raise ValueError(f"{where} has {len(splits)} splits, expected up to {_DEEPEST}")
     inner, depth = 2 ** len(splits) - 1, len(splits)

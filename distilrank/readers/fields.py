@@ -27,10 +27,6 @@ def load_json(content: bytes, path: Path) -> Any:
     """The JSON in ``content``; ``ValueError`` where it is none."""
     try:
         return json.loads(content)
-    except RecursionError:
-        raise ValueError(
-            f"{path} is nested too deeply to be read: expected trees of a depth up to some hundred"
-        ) from None
     except ValueError as error:
         raise ValueError(f"{path} is cut short or no JSON: {error}") from None
 

@@ -59,11 +59,12 @@ def _add(growing: Growing, node: dict[str, Any], where: str) -> int:
     kind = field(node, "decision_type", str, where)
     if kind == "==":
         raise ValueError(f"{where}: categorical splits are not supported; train on numbers only")
-    missing = _MISSING.get(node.get("missing_type"))
+    told = node.get("missing_type")
+    missing = _MISSING.get(told) if isinstance(told, str) else None
     if kind != "<=" or missing is None:
         raise ValueError(
             f"{where}: a split has the decision_type {shown(kind)} and the missing_type "
-            f"{shown(node.get('missing_type'))}, expected <= and one of {', '.join(_MISSING)}"
+            f"{shown(told)}, expected <= and one of {', '.join(_MISSING)}"
         )
     left = DEFAULT_LEFT if missing and node.get("default_left") else 0
     return growing.split(

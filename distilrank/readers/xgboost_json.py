@@ -108,7 +108,7 @@ def _base_margin(learner: dict[str, Any], told: dict[str, Any], path: Path) -> f
 def _tree(block: Any, weight: float, where: str, n_features: int) -> Tree:
     left = integers(block, "left_children", None, where)
     size = len(left)
-    told = block.get("tree_param", {})
+    told = field(block, "tree_param", dict, where) if "tree_param" in block else {}
     if not size or whole(told.get("num_nodes", size), "num_nodes", where) != size:
         raise ValueError(f"{where} has {size} nodes, and num_nodes is {told.get('num_nodes')}")
     if whole(told.get("size_leaf_vector", 1), "size_leaf_vector", where) > 1:

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+import yaml
 from tiny import FEATURES, random_student
 
 from distilrank import export
 from distilrank.engines import load_model
+from distilrank.files import write_json
 from distilrank.letor import MISSING
 from scripts.evaluate_ranking import evaluate_ranking
 from scripts.export_scorer import export_scorer
@@ -46,11 +48,12 @@ class Exporter:
         evaluate_ranking(model, splits, output, 1.0, 1000, scores, teacher)
         return output
 
-    def export(self, model: Path, folder: Path, **more) -> Path:
+    def export(self, model: Path, folder: Path, settings: dict | None = None, **more) -> Path:
         splits = {name: path / "meta.json" for name, path in self.fold.data.items()}
         midpoints = self.fold.teacher["midpoints"]
         export_scorer(
-            model, midpoints, self.library, splits=splits, dataset=NAMES, settings={"trees": 15},
+            model, midpoints, self.library, splits=splits, dataset=NAMES,
+            settings=settings or {"trees": 15},
             folder=folder, **more,
         )  # fmt: skip
         return folder
@@ -163,6 +166,21 @@ def test_the_folders_hold_what_their_readme_lists_and_no_more(student, forest):
                 line.replace("$ORIGIN/distilrank", "'$ORIGIN/distilrank'")
                 in (folder / "score.c").read_text()
             )
+
+
+@pytest.mark.parametrize("entry", [{}, {"prefix_of": "mine", "trees": 15}])
+def test_the_card_of_an_own_forest_names_its_file_and_no_folder(exporter, tmp_path, entry):
+    entry = entry or {"path": "~/secret/place/model.json", "first_column": 1}
+    imported = {"file": "model.json", "sha256": "0badcafe" * 8, "format": "XGBoost JSON"}
+    write_json(tmp_path / "train.json", {"imported": imported | {"features": 8}})
+    folder = exporter.export(
+        exporter.fold.model, tmp_path / "mine", entry, quality=exporter.forest,
+        record=tmp_path / "train.json",
+    )  # fmt: skip
+    card = (folder / "model_card.md").read_text()
+    told = yaml.safe_load(card.partition("```yaml\n")[2].partition("```")[0])
+    assert told == imported | {key: entry[key] for key in entry.keys() - {"path"}}
+    assert not [path for path in folder.rglob("*.md") if "secret" in path.read_text()]
 
 
 def test_the_documents_are_made_up(student, splits):

@@ -1,10 +1,13 @@
 """A timing job on a small network and on the reference forest itself."""
 
+import foreign
 import numpy as np
 import pytest
 from tiny import random_student
 
 from distilrank.files import read_json, write_json
+from distilrank.lightgbm_text import write_lightgbm_text
+from distilrank.readers import read_forest
 from distilrank.worker import WorkerError
 from scripts import time_model as script
 from scripts.time_model import time_model
@@ -87,6 +90,24 @@ def test_a_reference_engine_that_cannot_run_is_named_not_swapped(
     content = read_json(tmp_path / "timing.json")
     assert {line["of"] for line in content["measurements"]} == {"model"}
     assert content["skipped"] == [{"engine": "lightgbm", "of": "reference", "reason": "gone"}]
+
+
+def test_a_reference_engine_for_other_forests_is_an_error_that_says_what_to_set(
+    student, fold, tmp_path
+):
+    mine = tmp_path / "tiny" / "fold1" / "mine" / "model.txt"
+    mine.parent.mkdir(parents=True)
+    write_lightgbm_text(read_forest(foreign.FOLDER / "xgboost.json"), mine)
+    checked = parity(tmp_path / "parity.json", "numpy")
+    with pytest.raises(ValueError) as raised:
+        time_model(
+            student, mine, fold.data["test"], checked, tmp_path / "timing.json",
+            engines=["numpy"], reference_engine="ydf-quickscorer", **OPTIONS,
+        )  # fmt: skip
+    assert str(raised.value).startswith(
+        "config key 'timing.reference_engine' is 'ydf-quickscorer', which cannot score the forest "
+        "'mine', the first of run.teachers: the forest routes missing values, "
+    )
 
 
 def test_an_engine_without_a_parity_line_is_never_timed(student, fold, tmp_path):

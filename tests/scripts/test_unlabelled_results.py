@@ -1,6 +1,7 @@
 """Results of data without labels: what the scripts write, and a report that has such a data set."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from distilrank import page, plots, pruning_plots
 from distilrank.files import read_json, write_json
 from distilrank.parity import quality_loss
 from distilrank.sensitivity import Probe, allocations, layer_points
+from distilrank.summary import _shared
+from distilrank.tables import _interval
 from scripts.evaluate_ranking import evaluate_ranking
 from scripts.make_tables import make_tables
 from tests.results_builder import Results
@@ -170,8 +173,28 @@ def test_the_page_speaks_of_the_measure_of_each_data_set(report):
     tables, _, text = report
     labelled = "labelled" in set(tables["models"]["dataset"])
     assert "Top 10 shared" in text and "without labels" in text
-    assert ("nDCG@10 is measured on" in text) == labelled
+    assert (
+        "nDCG@10, or agreement with the forest where there are no labels, is" in text
+    ) == labelled
+    assert ("documents a call; agreement with the forest is measured on" in text) == (not labelled)
     assert ("whichever forest taught them" in text) == labelled
+
+
+def test_nothing_of_ndcg_is_shown_of_what_has_no_labels(report):
+    """Neither in words nor in a column, a published figure or a convention."""
+    tables, _, text = report
+    assert not tables["published"].query("dataset == 'toy'")["metric"].str.startswith("ndcg").any()
+    if "labelled" not in set(tables["models"]["dataset"]):
+        assert not re.findall(
+            r"[^<>]*(?:nDCG|\bgain\b|\bMAP\b)[^<>]*", text.partition("</style>")[2]
+        )
+        assert "which have no labels, in each split" in text
+
+
+def test_a_share_ends_at_one():
+    assert _interval(1.0, (-0.01, 0.002), "best_") == {"best_low": 0.99, "best_high": 1.0}
+    line = {"difference": -0.005, "low": -0.012, "high": 0.002, "queries": 43}
+    assert _shared(line).endswith("it shares 99.5 %, 95 % interval 98.8 to 100.0 %, 43 queries")
 
 
 def test_figures_show_it(report):

@@ -3,13 +3,14 @@
 import copy
 from pathlib import Path
 
+import foreign
 import pytest
 import yaml
 from config_slips import DEFAULT, FOLDER, sentence_of
 
 from distilrank.config import check_config
 from distilrank.teacher import TUNABLE
-from distilrank.teacher_entries import forests_of, kind_of_teacher
+from distilrank.teacher_entries import check_reference_forest, forests_of, kind_of_teacher
 
 PAPER = yaml.safe_load((FOLDER / "paper.yaml").read_text())
 SCHEMA = yaml.safe_load((FOLDER / "schema.yaml").read_text())
@@ -231,3 +232,52 @@ def test_a_forest_of_ones_own_needs_a_path_alone(tmp_path, monkeypatch):
 )
 def test_a_slip_about_a_forest_of_ones_own(teacher, sentence):
     assert sentence_of(with_teachers(mine=teacher)) == sentence
+
+
+OWN = {"path": str(foreign.FOLDER / "xgboost.json")}
+REFERENCE = (
+    "config key 'timing.reference_engine' is 'ydf-quickscorer', which cannot score the forest "
+    "'{}', the first of run.teachers: {}; set it to native-forest, which scores any forest and "
+    "must be in run.engines"
+)
+
+
+@pytest.mark.parametrize(
+    ("teachers", "reason"),
+    [
+        ({"mine": OWN}, "the forest routes missing values, which ydf-quickscorer does not"),
+        (
+            {"short": {"prefix_of": "mine", "trees": 1}, "mine": OWN},
+            "the forest routes missing values, which ydf-quickscorer does not",
+        ),
+        (
+            {"wide": {"trees": 9, "leaves": 65, "learning_rate": 0.1}},
+            "a tree has 65 leaves and ydf-quickscorer takes up to 64",
+        ),
+        ({"first": {"trees": 9, "leaves": 64, "learning_rate": 0.1}, "mine": OWN}, None),
+    ],
+)
+def test_the_first_forest_can_be_scored_by_the_reference_engine(teachers, reason):
+    config = with_teachers(**teachers)
+    check_config(config)
+    config["timing"]["reference_engine"] = "native-forest"
+    check_reference_forest(config)
+    config["timing"]["reference_engine"] = "ydf-quickscorer"
+    if reason is None:
+        check_reference_forest(config)
+        return
+    with pytest.raises(ValueError) as raised:
+        check_reference_forest(config)
+    assert str(raised.value) == REFERENCE.format(next(iter(teachers)), reason)
+
+
+def test_no_forest_is_read_where_any_will_do(tmp_path):
+    """A plan must not take as long as reading one does; the job says what is wrong with it."""
+    file = tmp_path / "model.txt"
+    file.write_text("no forest")
+    config = with_teachers(mine={"path": str(file)})
+    config["timing"]["reference_engine"] = "native-forest"
+    check_reference_forest(config)
+    config["timing"]["reference_engine"] = "ydf-quickscorer"
+    with pytest.raises(ValueError, match=f"{file} is no forest"):
+        check_reference_forest(config)

@@ -75,6 +75,19 @@ def test_quality_with_its_test_against_the_teacher():
     )
 
 
+def test_without_labels_the_card_tells_agreement_and_no_convention_of_labels():
+    changed = facts()
+    for split in changed.quality["splits"].values():
+        split["metrics"] = {key: {"mean": 0.625} for key in ("overlap@10", "kendall_tau")}
+    del changed.quality["against_teacher"]
+    changed.quality["conventions"] = {"gain": "exponential", "ties": "random order"}
+    card = model_card(changed)
+    assert "| split | Kendall's tau with its forest | Top 10 shared with its forest |" in card or (
+        "| split | Top 10 shared with its forest | Kendall's tau with its forest |" in card
+    )
+    assert "Conventions: ties: random order." in card and "nDCG" not in card
+
+
 def test_times_by_batch_with_the_machine():
     model = network("C", 0.95)
     lines = [

@@ -72,8 +72,6 @@ def changed(model, where, value):
         (b"tree\nversion=v5\n", " is LightGBM's text of version 5, expected 2 to 4: write it with "
          "a release of that library that this one knows"),
         (b"tree\nversion=v4\n", " is cut short: 'end of trees' is missing"),
-        (b'{"learner": ' + b"[" * 100_000, " is nested too deeply to be read: expected trees of a "
-         "depth up to some hundred"),
         (b'{"learner": {', " is cut short or no JSON: Expecting property name enclosed in double "
          "quotes: line 1 column 14 (char 13)"),
         (b"<ranker>", " is cut short or no XML of one ensemble: no element found: "
@@ -195,6 +193,64 @@ def test_catboost_and_lightgbm(tmp_path, model, where, value, told):
     assert sentence(tmp_path, changed(model, where, value)) == told
 
 
+def places(value, at=()):
+    """The dotted paths of all that a JSON value holds, of lists the first two."""
+    if at:
+        yield ".".join(at)
+    inner = value.items() if isinstance(value, dict) else []
+    inner = enumerate(value[:2]) if isinstance(value, list) else inner
+    for key, each in inner:
+        yield from places(each, (*at, str(key)))
+
+
+JSONS = {"xgboost": XGBOOST, "catboost": CATBOOST, "nested": NESTED, "lightgbm": LIGHTGBM}
+
+
+@pytest.mark.parametrize("name", JSONS)
+def test_a_value_of_another_kind_is_read_or_refused_wherever_it_stands(tmp_path, name):
+    path = tmp_path / "model"
+    for place in places(JSONS[name]):
+        for value in ([[1]], {"a": 1}, "text", 1e308, True):
+            path.write_text(json.dumps(changed(JSONS[name], place, value)))
+            try:
+                read_forest(path)
+            except ValueError as error:
+                assert str(error).startswith(str(path)), place
+
+
+NESTED_WITHOUT_END = (
+    " is nested too deeply to be read: expected trees of a depth up to some hundred"
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"tree_info": ' * 100_000,
+        *(json.dumps(changed(JSONS[name], place, "@")).encode().replace(b'"@"', b"[" * 100_000)
+          for name, place in (
+              ("xgboost", "version"), ("xgboost", f"{TREE}.split_conditions.0"),
+              ("catboost", "oblivious_trees.0.splits.0.border"), ("nested", "trees.0.left"),
+              ("lightgbm", "tree_info.0.tree_structure.threshold"),
+          )),
+    ],
+)  # fmt: skip
+def test_json_that_is_nested_without_end(tmp_path, content):
+    assert sentence(tmp_path, content) == NESTED_WITHOUT_END
+
+
+def test_nesting_that_is_just_parsed_is_refused_where_it_is_looked_at(tmp_path, monkeypatch):
+    """A reader stands deeper in the stack than the parser did."""
+
+    def read(model, path):
+        raise RecursionError
+
+    monkeypatch.setitem(readers._JSON, "learner", ("XGBoost JSON", read))
+    assert sentence(tmp_path, XGBOOST) == NESTED_WITHOUT_END
+
+
 def changed_onnx(**attributes):
     """The committed model with other attributes; a call as value gets the old one."""
     model = onnx.load_model_from_string(ONNX)
@@ -279,6 +335,7 @@ def test_each_comparison_of_onnx(tmp_path, mode, goes_left, tracks):
         (b"{L" + b"\xff" * 8, " is cut short or no UBJSON: at byte 10 it announces -1 more, and 0 "
          "are left"),
         (b"{i\x01a" + b"[" * 1000, " is nested deeper than 64, which no forest is"),
+        (b"{i\x01a" * 100_000, " is nested deeper than 64, which no forest is"),
         (b"{i\x01a[$d#L" + b"\x0f" * 8, " is cut short or no UBJSON: at byte 17 it announces "
          "4340410370284600380 more, and 0 are left"),
         (b"{i\x01a[#L" + b"\x0f" * 8, " is cut short or no UBJSON: at byte 15 it announces 1 more, "

@@ -23,6 +23,8 @@ from distilrank.student import Student
 
 ROOT = Path(__file__).parents[2]
 SMALL = ROOT / "tests" / "workflow" / "small.yaml"
+# It routes NaN.
+XGBOOST = ROOT / "tests/data/forests/xgboost.json"
 RUN = "results/students/mslr-sample/fold1/small/narrow/quick/seed1"
 
 
@@ -45,15 +47,6 @@ def written(folder: Path, text: str) -> str:
     path = folder / "changed.yaml"
     path.write_text(text, encoding="utf-8")
     return str(path)
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the small configuration has run to its report."""
-    folder = tmp_path_factory.mktemp("run")
-    done = snakemake(folder, "--configfile", str(SMALL))
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-8000:]
-    return folder
 
 
 def test_the_report_is_one_file_that_opens_offline(finished: Path) -> None:
@@ -285,6 +278,10 @@ def test_a_grid_is_planned_point_by_point_and_trains_no_dense_network_twice(tmp_
         ("rum: {}", "unknown key 'rum': did you mean 'run'?"),
         ("run: {teachers: [lm-larg]}", "names unknown 'lm-larg': did you mean 'lm-large'?"),
         ("run: {sparsities: [1.5]}", "config key 'run.sparsities.0'"),
+        (
+            f"teachers: {{mine: {{path: {XGBOOST}}}}}\nrun: {{teachers: [mine]}}",
+            "'ydf-quickscorer', which cannot score the forest 'mine'",
+        ),
     ],
 )
 def test_a_bad_config_stops_before_any_job_with_one_sentence(
