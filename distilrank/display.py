@@ -1,40 +1,22 @@
 """How tables look: headings, units, cells; the same cells in HTML and in LaTeX (`latex`)."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
+from distilrank.cells import Column, Row, count, decimal, number, share, text, unlabelled
 from distilrank.rounding import (
     MISSING,
     fixed,
     interval,
     p_text,
-    percent,
     quartiles,
     scientific,
-    significant,
     whole,
 )
 
 FIGURES = {"ndcg@10": "nDCG@10", "us": "µs/doc", "speedup": "times faster"}
 MARKS = {"worse": "▼", "better": "▲"}
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: its heading, its unit and the text of a row's cell.
-
-    ``labelled`` is false of a column that only data without labels has.
-    """
-
-    title: str
-    unit: str
-    cell: Callable[[Row], str]
-    numeric: bool = True
-    labelled: bool = True
 
 
 def shape(row: Row) -> str:
@@ -44,36 +26,6 @@ def shape(row: Row) -> str:
     if pd.isna(row.get("trees")):
         return MISSING
     return f"{whole(row['trees'])} × {whole(row['max_leaves'])}"
-
-
-def text(key: str, title: str) -> Column:
-    return Column(title, "", lambda row: _text(row[key]), numeric=False)
-
-
-def _text(value: Any) -> str:
-    # An empty string comes back from a CSV file as NaN.
-    return MISSING if value is None or pd.isna(value) or value == "" else str(value)
-
-
-def number(key: str, title: str, unit: str = "", digits: int = 3) -> Column:
-    return Column(title, unit, lambda row: significant(row[key], digits))
-
-
-def decimal(key: str, title: str, places: int = 4, sign: bool = False) -> Column:
-    return Column(title, "", lambda row: fixed(row[key], places, sign))
-
-
-def unlabelled(key: str, title: str) -> Column:
-    """A metric that only data without labels has: a table may lack its column."""
-    return Column(title, "", lambda row: fixed(row.get(key), 4), labelled=False)
-
-
-def count(key: str, title: str, unit: str = "") -> Column:
-    return Column(title, unit, lambda row: whole(row[key]))
-
-
-def share(key: str, title: str, places: int = 1, sign: bool = False) -> Column:
-    return Column(title, "%", lambda row: percent(row[key], places, sign))
 
 
 def _marked_ndcg(row: Row) -> str:
@@ -414,14 +366,3 @@ def engine_columns(batches: Sequence[int]) -> tuple[Column, ...]:
         Column("First layer", "", lambda row: "sparse" if row["sparse"] else "dense", False),
         *(number(str(batch), f"Batch {batch:,}", "µs/doc") for batch in batches),
     )
-
-
-def used(table: pd.DataFrame, columns: Sequence[Column]) -> list[Column]:
-    """The columns that hold something in some row."""
-    rows = cells(table, columns)
-    return [column for at, column in enumerate(columns) if any(row[at] != MISSING for row in rows)]
-
-
-def cells(table: pd.DataFrame, columns: Sequence[Column]) -> list[list[str]]:
-    """The text of every cell, a list for each row."""
-    return [[column.cell(row) for column in columns] for row in table.to_dict("records")]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from distilrank.display import Column, cells
+from distilrank.cells import Column, cells
 
 _LATEX = {
     **{character: rf"\{character}" for character in "&%$#_{}"},

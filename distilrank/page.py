@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from distilrank import display, evidence, recipe_table, rounding, time_tables
+from distilrank.cells import Column, cells, used
 from distilrank.judge import NDCG
 from distilrank.results import measure_in
 
@@ -185,7 +186,7 @@ def _flag(table: pd.DataFrame, column: str, wanted: bool = False) -> list[str]:
 def _table(
     table: pd.DataFrame,
     name: str = "",
-    columns: Sequence[display.Column] = (),
+    columns: Sequence[Column] = (),
     classes: Sequence[str] = (),
     folded: bool = False,
 ) -> dict[str, Any]:
@@ -194,8 +195,8 @@ def _table(
     Args:
         folded: start folded whatever the length; what holds everywhere need not be read.
     """
-    columns = display.used(table, columns or display.TABLES[name])
-    rows = display.cells(table, columns)
+    columns = used(table, columns or display.TABLES[name])
+    rows = cells(table, columns)
     return {
         "columns": columns,
         "rows": [

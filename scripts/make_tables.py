@@ -19,6 +19,7 @@ from distilrank import (
     tables,
     time_tables,
 )
+from distilrank.cells import Column, text, used
 from distilrank.files import write_json, write_text
 from distilrank.judge import NDCG
 from distilrank.logs import job
@@ -139,7 +140,7 @@ def make_tables(
 
 def _printed(
     made: Mapping[str, pd.DataFrame],
-) -> dict[str, tuple[pd.DataFrame, Iterable[display.Column]]]:
+) -> dict[str, tuple[pd.DataFrame, Iterable[Column]]]:
     """The tables that LaTeX gets, each with its columns; the data set leads where it varies.
 
     Single predictions, epochs and points are too many to print; they are in the CSV files.
@@ -156,7 +157,7 @@ def _printed(
         if name in made and name not in {*printed, "predictor", "sensitivity"}
     }
     several = made["models"]["dataset"].nunique() > 1
-    leading = (display.text("dataset", "Data set"),) if several else ()
+    leading = (text("dataset", "Data set"),) if several else ()
     labelled = not _unlabelled(made["models"])
     return {
         name: (
@@ -175,12 +176,12 @@ def _unlabelled(models: pd.DataFrame) -> bool:
 
 
 def _of_interest(
-    table: pd.DataFrame, columns: Iterable[display.Column], labelled: bool
-) -> Iterable[display.Column]:
+    table: pd.DataFrame, columns: Iterable[Column], labelled: bool
+) -> Iterable[Column]:
     """Without labels some columns hold nothing in any row, with them others."""
     if labelled:
         return [column for column in columns if column.labelled]
-    return display.used(table, list(columns)) or columns
+    return used(table, list(columns)) or columns
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from distilrank import display, pruning_plots
+from distilrank.cells import cells, used
 from distilrank.pruning_tables import allocation_table, sensitivity_table, unused_table
 from distilrank.results import read_quality
 from tests.results_builder import Results
@@ -27,9 +28,9 @@ def test_a_line_for_each_network_layer_and_share(results):
 def test_the_shares_that_take_no_longer_stand_beside_the_first_layer_alone(results):
     table = allocation_table(results.paths("sensitivity"))
     assert set(table["spread_sparsities"]) == {"70 / 80"} and set(table["sparsity"]) == {0.9}
-    columns = display.used(table, display.TABLES["allocation"])
-    cells = display.cells(table.head(1), columns)[0]
-    assert cells[:2] == ["large/A", "90.0"] and cells[5] == "70 / 80"
+    columns = used(table, display.TABLES["allocation"])
+    row = cells(table.head(1), columns)[0]
+    assert row[:2] == ["large/A", "90.0"] and row[5] == "70 / 80"
 
 
 def test_unused_features_are_named_and_set_against_the_forest(results, tmp_path):

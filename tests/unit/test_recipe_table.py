@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from distilrank import display, recipe_table, rounding
+from distilrank.cells import cells
 from distilrank.matched import Rules
 from distilrank.results import Key, Quality
 from distilrank.significance import compare
@@ -180,7 +181,7 @@ def test_the_page_shows_networks_of_several_recipes_over_all_seeds():
 def test_cells_name_the_choice_the_mark_and_the_seeds_range():
     found = qualities((forest(), 0.5), *two_seeds("plain", 0.4, 0.44), *two_seeds("long", 0.5, 0.5))
     shown = recipe_table.mean_lines(table(found))
-    plain, long = display.cells(shown, display.TABLES["recipes"])
+    plain, long = cells(shown, display.TABLES["recipes"])
     titles = [column.title for column in display.TABLES["recipes"]]
     assert plain[titles.index("Recipe")] == "plain"
     assert long[titles.index("Recipe")] == "long (chosen)"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distilrank import display, evidence, latex, rounding, tables, time_tables
+from distilrank import cells, display, evidence, latex, rounding, tables, time_tables
 from distilrank.matched import Rules
 from distilrank.results import Key, Quality, Timing, named_by_path
 from tests.results_builder import forest, loss, measurement, network, parity, quality, timing
@@ -378,8 +378,8 @@ def test_a_tiny_loss_does_not_print_as_minus_zero():
 
 def test_latex_is_escaped_and_aligned():
     table = pd.DataFrame({"name": ["a_b & 95 %"], "us": [0.5]})
-    columns = (display.text("name", "Model"), display.number("us", "Time", "µs/doc"))
-    lines = latex.tabular(table, columns).splitlines()
+    shown = (cells.text("name", "Model"), cells.number("us", "Time", "µs/doc"))
+    lines = latex.tabular(table, shown).splitlines()
     assert lines[1] == r"\begin{tabular}{lr}"
     assert r"a\_b \& 95 \% & 0.500 \\" in lines
     assert r" & $\mu$s/doc \\" in lines
