@@ -1,6 +1,6 @@
 """What an exported model costs beside its arithmetic: loading, a call from Python, its weight.
 
-    python benchmarks/export.py [--data FOLDER] [--wheel FILE] [--output FILE]
+    python benchmarks/export.py [--data FOLDER] [--wheel FILE] [--forest FILE] [--output FILE]
 
 Run it from the repository after `snakemake native`, once the MSLR sample is there, on a machine
 that does nothing else; it needs a C compiler. Networks are those of benchmarks/score.py, 98 % of
@@ -8,7 +8,7 @@ the first layer's weights zeros. The C example is compiled as its first lines sa
 Python times the engine native-fp32, as the workflow does, on the same documents in one call, in
 interleaved rounds on one core. What a call from Python costs is its time less that of the same call
 in the C example, for one document and a network of next to nothing. --wheel names what
-`pip wheel . --no-deps` has built.
+`pip wheel . --no-deps` has built, --forest a LightGBM text whose loading is timed too.
 """
 
 import argparse
@@ -53,12 +53,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         example = compile_example(folder)
         networks = {name: network(NETWORKS[name], SPARSITY, rows) for name in NETWORKS}
         found = {
-            "loading, ms": {name: loading(each, folder) for name, each in networks.items()},
+            "loading, ms": {
+                f"net {name}": loading(saved(each, rows, folder)[0])
+                for name, each in networks.items()
+            },
             "us a document": {
                 name: documents(each, rows, example) for name, each in networks.items()
             },
             "us a call": calls(network((), 0.0, rows[:, :8]), rows[:1, :8].copy(), example),
         }
+    if options.forest:
+        found["loading, ms"][f"the forest {options.forest.name}"] = loading(options.forest)
     print(machine_line(), "", "| what | measured | asked for |", "|---|---|---|", sep="\n")
     for line in lines(found, options.wheel):
         print(f"| {line} |")
@@ -68,7 +73,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def lines(found: dict[str, Any], wheel: Path | None) -> list[str]:
     """The table's rows."""
     made = [
-        f"loading net {name}, ms | {shown(samples)} | below 5"
+        f"loading {name}, ms | {shown(samples)} | below 5"
         for name, samples in found["loading, ms"].items()
     ]
     for name, times in found["us a document"].items():
@@ -121,10 +126,9 @@ def in_c(example: Path, arguments: list[str], calls: int) -> float:
     return float(done.stdout)
 
 
-def loading(model: Student, folder: Path) -> list[float]:
+def loading(path: str | Path) -> list[float]:
     """Milliseconds to a scorer that is ready, from a file in the page cache."""
-    path, taken = folder / "loaded.safetensors", []
-    model.save(path)
+    taken = []
     for _ in range(ROUNDS * 4):
         start = time.perf_counter()
         scorer = Scorer(path)
@@ -175,4 +179,5 @@ def each(score: Callable[..., Any], *arguments: np.ndarray, count: int = 20_000)
 if __name__ == "__main__":
     made = command.parser(__doc__)
     made.add_argument("--wheel", type=Path, help="a wheel, whose size is printed")
+    made.add_argument("--forest", type=Path, help="a forest, whose loading is timed")
     command.run(made, measure)

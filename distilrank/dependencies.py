@@ -49,11 +49,11 @@ def library_digest(script: Path) -> str:
 def native_files(*parts: str) -> list[str]:
     """The sources of the native library, ``CMakeLists.txt`` first.
 
-    With ``parts`` only files whose names begin with one of them, beside the two that all share.
+    With ``parts`` only files whose names begin with one of them, beside those that all share.
     """
     folder = _PACKAGE / "native"
     found = [path for pattern in ("*.h", "*.hpp", "*.cpp") for path in folder.glob(pattern)]
-    shared = [folder / "CMakeLists.txt", folder / "distilrank.h"]
+    shared = [folder / name for name in ("CMakeLists.txt", "distilrank.h", "exports.map")]
     own = [
         path for path in found if path not in shared and not path.stem.startswith(("fuzz", "check"))
     ]

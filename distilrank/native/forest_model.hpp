@@ -14,6 +14,8 @@
 
 namespace distilrank {
 
+struct TreeView;
+
 // Memory as wide vectors want it.
 template <typename T>
 struct CacheAligned {
@@ -36,9 +38,6 @@ using Aligned = std::vector<T, CacheAligned<T>>;
 
 // Throws std::invalid_argument with a sentence for whatever a scorer could stumble over.
 void check_forest(const distilrank_forest &forest);
-
-// The largest float that is not above x: float values compare with both alike.
-float float_not_above(double x);
 
 // The forest for scoring documents by the block; see forest_program.hpp.
 class BlockModel {
@@ -81,6 +80,9 @@ private:
     std::vector<uint32_t> roots_;
     double offset_ = 0;
     int32_t n_features_;
+
+    struct Open;
+    int32_t add(const TreeView &tree, size_t &next, std::vector<Open> &open);
 };
 
 } // namespace distilrank

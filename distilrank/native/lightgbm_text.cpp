@@ -1,9 +1,9 @@
 #include "lightgbm_text.hpp"
 
+#include <charconv>
 #include <cmath>
 #include <iterator>
 #include <limits>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,6 +22,9 @@ constexpr double kZero = static_cast<double>(1e-35f);
 constexpr int32_t kCategorical = 1, kDefaultLeft = 2, kKindAt = 2;
 constexpr uint8_t kMissing[] = {0, DISTILRANK_ZERO_IS_MISSING, DISTILRANK_NAN_IS_MISSING};
 
+// Few files have fewer bytes for a node; memory for all of them is asked for once.
+constexpr size_t kNodeBytes = 32;
+
 // A forest's arrays, every one of them as long as numbers were read for it.
 struct Arrays {
     int64_t n_features = 0;
@@ -29,6 +32,12 @@ struct Arrays {
     std::vector<int32_t> feature, left, right;
     std::vector<double> threshold, value;
     std::vector<uint8_t> route;
+
+    void reserve(size_t nodes) {
+        for (std::vector<int32_t> *each : {&feature, &left, &right}) each->reserve(nodes);
+        for (std::vector<double> *each : {&threshold, &value}) each->reserve(nodes);
+        route.reserve(nodes);
+    }
 };
 
 // Takes what comes before `mark` off the text, and the mark; all where it is not there: false.
@@ -49,6 +58,33 @@ std::string with_line_feeds(Text text) {
     return found;
 }
 
+// A token of up to nine digits that ends in a space or with the text; `at` then stands behind it.
+bool short_integer(const char *&at, const char *end, int32_t &value) {
+    const char *here = at;
+    const bool negative = here != end && *here == '-';
+    here += negative;
+    const char *const digits = here;
+    int32_t found = 0;
+    for (; here != end && is_digit(*here); ++here) {
+        if (here - digits == 9) return false;
+        found = found * 10 + (*here - '0');
+    }
+    if (here == digits || (here != end && *here != ' ')) return false;
+    value = negative ? -found : found;
+    at = here;
+    return true;
+}
+
+// The same of a number that begins with a digit and is within the doubles.
+bool plain_decimal(const char *&at, const char *end, double &value) {
+    const char *const digits = at + (at != end && *at == '-');
+    if (digits == end || !is_digit(*digits)) return false;
+    const auto [stop, error] = std::from_chars(at, end, value);
+    if (error != std::errc() || (stop != end && *stop != ' ')) return false;
+    at = stop;
+    return true;
+}
+
 // The `key=value` lines of a block; the last of a key counts.
 class Fields {
 public:
@@ -56,40 +92,49 @@ public:
         for (Text line; !block.empty();) {
             take(block, "\n", line);
             const size_t equals = line.find('=');
-            if (equals != line.npos) values_[line.substr(0, equals)] = line.substr(equals + 1);
+            if (equals != line.npos)
+                lines_.push_back({line.substr(0, equals), line.substr(equals + 1)});
         }
     }
 
     const std::string &where() const { return where_; }
 
     Text value(Text key, Text otherwise) const {
-        const auto found = values_.find(key);
-        return found == values_.end() ? otherwise : found->second;
+        const Text *const found = find(key);
+        return found ? *found : otherwise;
     }
 
     // Put exactly `count` numbers behind those that `into` has.
     void doubles(Text key, int64_t count, std::vector<double> &into) const {
-        each(key, count, [&](Text token) { into.push_back(number(key, token)); });
+        each<double>(key, count, into, plain_decimal,
+                     [&](Text token) { return number(key, token); });
     }
     void integers(Text key, int64_t count, std::vector<int32_t> &into) const {
-        each(key, count, [&](Text token) { into.push_back(integer(key, token)); });
+        each<int32_t>(key, count, into, short_integer,
+                      [&](Text token) { return integer(key, token); });
     }
 
 private:
-    template <typename Use>
-    void each(Text key, int64_t count, Use use) const {
-        const auto place = values_.find(key);
-        if (place == values_.end()) refuse_file(where_ + ": " + std::string(key) + " is missing");
-        const Text line = place->second;
+    // `quick` takes the tokens that files have, `any` whatever else may be a number.
+    template <typename Number, typename Quick, typename Any>
+    void each(Text key, int64_t count, std::vector<Number> &into, Quick quick, Any any) const {
+        const Text *const place = find(key);
+        if (!place) refuse_file(where_ + ": " + std::string(key) + " is missing");
+        const Text line = *place;
         // What str.split() of Python splits ASCII at.
         const auto space = [](char c) { return is_space(c) || (c >= '\x1c' && c <= '\x1f'); };
+        const char *at = line.data(), *const end = at + line.size();
         int64_t found = 0;
-        for (size_t at = 0;; ++found) {
-            while (at < line.size() && space(line[at])) ++at;
-            if (at == line.size()) break;
-            const size_t start = at;
-            while (at < line.size() && !space(line[at])) ++at;
-            use(line.substr(start, at - start));
+        for (;; ++found) {
+            while (at != end && space(*at)) ++at;
+            if (at == end) break;
+            Number value;
+            if (!quick(at, end, value)) {
+                const char *const start = at;
+                while (at != end && !space(*at)) ++at;
+                value = any(Text(start, size_t(at - start)));
+            }
+            into.push_back(value);
         }
         if (found != count)
             refuse_file(where_ + ": " + std::string(key) + " has " + std::to_string(found) +
@@ -112,7 +157,14 @@ private:
                     ", expected whole numbers");
     }
 
-    std::map<Text, Text> values_;
+    // A tree has some fifteen lines: looking through them takes less than keeping them sorted.
+    const Text *find(Text key) const {
+        for (auto line = lines_.rbegin(); line != lines_.rend(); ++line)
+            if (line->first == key) return &line->second;
+        return nullptr;
+    }
+
+    std::vector<std::pair<Text, Text>> lines_;
     std::string where_;
 };
 
@@ -194,6 +246,7 @@ Arrays read_text(Text text) {
         refuse_file("the file is no LightGBM model text: it has no header after 'tree'");
     if (end == text.npos) refuse_file("the file is cut short: 'end of trees' is missing");
     arrays.n_features = read_header(head, size);
+    arrays.reserve(size / kNodeBytes);
     Text block;
     for (int64_t tree = 0; more; ++tree) {
         more = take(blocks, "\nTree=", block);

@@ -1,6 +1,9 @@
 """distilrank.native: the native LETOR parser gives what the slow reference gives, to the bit."""
 
 import io
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -343,3 +346,15 @@ def test_the_numbers_of_the_problems_are_the_headers():
     expected = [f"DISTILRANK_LETOR_{kind.upper().replace(' ', '_')}" for kind in letor.PROBLEMS]
     assert names == expected
     assert f"#define DISTILRANK_ABI {native._ABI}\n" in header
+
+
+def test_nothing_but_its_own_functions_is_seen_from_outside(native_library):
+    """What is linked into it must not take the place of what another library brings along."""
+    program = shutil.which("nm")
+    if program is None or "SANITIZE" in os.environ.get("NATIVE_OPTIONS", ""):
+        pytest.skip("there is no nm, or checks are built in, which need their own")
+    command = [program, "--dynamic", "--defined-only", native_library]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    names = [line.split()[-1] for line in listed.splitlines()]
+    assert "distilrank_scorer_open" in names
+    assert [name for name in names if not name.startswith("distilrank_")] == []

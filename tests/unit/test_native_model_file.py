@@ -129,6 +129,8 @@ def test_forests(tmp_path, native_library, seed, parameters):
         {"threshold": "1e999 1e-999"},
         {"threshold": " 5.\t+.5e0 "},
         {"split_feature": "0.0 4e0"},
+        {"split_feature": "+0 04", "left_child": "0000000001\t-1"},
+        {"leaf_value": "01 -0 +1E+0", "decision_type": "0  2 "},
         {"leaf_value": "1e-310 2.5 0.1234567890123456789"},
         {"shrinkage": "x"},
         {"is_linear": None},

@@ -1,0 +1,95 @@
+// What a scorer could stumble over. A sentence is made only where one is needed: of a forest of
+// fifty thousand nodes their names alone took longer than all the rest.
+#include <cmath>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "forest_model.hpp"
+#include "forest_trees.hpp"
+
+namespace distilrank {
+namespace {
+
+// Nodes of all trees: leaves and nodes of 16 bytes have 32-bit offsets.
+constexpr int64_t kMost = std::numeric_limits<int32_t>::max() / 32;
+
+[[noreturn]] void refuse(const std::string &sentence) { throw std::invalid_argument(sentence); }
+
+class Checked {
+public:
+    Checked(int64_t index, const TreeView &tree) : index_(index), tree_(tree) {}
+
+    // The vectors are memory.
+    void check(int64_t n_features, std::vector<uint8_t> &node_seen,
+               std::vector<uint8_t> &leaf_seen) const {
+        node_seen.assign(size_t(tree_.nodes), 0);
+        leaf_seen.assign(size_t(tree_.nodes) + 1, 0);
+        for (int64_t node = 0; node < tree_.nodes; ++node) {
+            check_node(node, n_features);
+            check_child(node, tree_.left[node], node_seen, leaf_seen);
+            check_child(node, tree_.right[node], node_seen, leaf_seen);
+        }
+        for (int64_t leaf = 0; leaf <= tree_.nodes; ++leaf)
+            if (!std::isfinite(tree_.value[leaf]))
+                refuse(name() + ", leaf " + std::to_string(leaf) +
+                       " has a value that is not finite");
+    }
+
+private:
+    int64_t index_;
+    const TreeView &tree_;
+
+    std::string name() const { return "tree " + std::to_string(index_); }
+    std::string name(int64_t node) const { return name() + ", node " + std::to_string(node); }
+
+    void check_node(int64_t node, int64_t n_features) const {
+        if (tree_.feature[node] < 0 || tree_.feature[node] >= n_features)
+            refuse(name(node) + " looks at feature " + std::to_string(tree_.feature[node]) +
+                   ", expected 0 to " + std::to_string(n_features - 1));
+        if (std::isnan(tree_.threshold[node])) refuse(name(node) + " has a threshold that is NaN");
+        if (tree_.route && tree_.route[node] & ~(kMissing | DISTILRANK_DEFAULT_LEFT))
+            refuse(name(node) + " has unknown bits in its route");
+    }
+
+    void check_child(int64_t node, int32_t child, std::vector<uint8_t> &node_seen,
+                     std::vector<uint8_t> &leaf_seen) const {
+        const int64_t index = child < 0 ? ~int64_t{child} : child;
+        std::vector<uint8_t> &seen = child < 0 ? leaf_seen : node_seen;
+        if (index >= int64_t(seen.size()))
+            refuse(name(node) + " has a child that the tree lacks: " + std::to_string(child));
+        if (child >= 0 && child <= node)
+            refuse(name(node) + " has a child that does not stand after it: " +
+                   std::to_string(child));
+        if (seen[size_t(index)])
+            refuse(name(node) + " has a child that another node has: " + std::to_string(child));
+        seen[size_t(index)] = 1;
+    }
+};
+
+} // namespace
+
+void check_forest(const distilrank_forest &forest) {
+    if (forest.n_features < 0 || forest.n_features > kMost)
+        refuse("the forest has " + std::to_string(forest.n_features) + " features");
+    if (forest.n_trees < 0 || forest.n_trees > kMost)
+        refuse("the forest has " + std::to_string(forest.n_trees) + " trees");
+    if (!forest.n_trees) return;
+    if (!forest.n_nodes || !forest.value) refuse("the forest's n_nodes or value is NULL");
+    int64_t nodes = 0;
+    for (int64_t tree = 0; tree < forest.n_trees; ++tree) {
+        const int64_t here = forest.n_nodes[tree];
+        if (here < 0 || here > kMost || (nodes += here) > kMost)
+            refuse("tree " + std::to_string(tree) + " has " + std::to_string(here) +
+                   " nodes, expected 0 or more and at most " + std::to_string(kMost) +
+                   " in all trees");
+    }
+    if (nodes && !(forest.feature && forest.threshold && forest.left && forest.right))
+        refuse("the forest's feature, threshold, left or right is NULL");
+    std::vector<uint8_t> node_seen, leaf_seen;
+    Trees(forest).each([&](int64_t tree, const TreeView &view) {
+        Checked(tree, view).check(forest.n_features, node_seen, leaf_seen);
+    });
+}
+
+} // namespace distilrank
