@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_workflow import SPLIT, snakemake, written
+from test_data_workflow import SPLIT
+from test_workflow import snakemake, written
 
 from distilrank.letor import Dataset
 
