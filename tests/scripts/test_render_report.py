@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -182,6 +183,17 @@ def test_a_model_below_the_floor_has_a_red_line(page_path, tmp_path):
     text = rendered(changed).read_text()
     assert re.search(rf'<tr class="\w+ alert[^"]*"><th scope="row">{name}</th>', text)
     assert "checks fail" in text
+
+
+def test_the_check_of_quality_is_explained_only_where_there_is_a_floor(page_path, page, tmp_path):
+    assert "<em>quality</em>:" in page
+    changed = tmp_path / "report"
+    shutil.copytree(page_path.parent, changed)
+    summary = json.loads((changed / "summary.json").read_text())
+    summary["settings"]["min_share"] = None
+    (changed / "summary.json").write_text(json.dumps(summary))
+    text = rendered(changed).read_text()
+    assert "<em>quality</em>:" not in text and "<em>sparsity</em>:" in text
 
 
 def test_low_precision_is_shown_and_its_lack_is_told(page_path, page, tmp_path):
