@@ -295,7 +295,7 @@ def test_a_rival_is_chosen_on_vali_and_never_on_test(tmp_path):
 
 
 def test_the_forests_facts_are_told(small):
-    """`results_builder.FACTS`: 2, 0 and 4 distinct thresholds of three features."""
+    """`result_files.FACTS`: 2, 0 and 4 distinct thresholds of three features."""
     folder, _ = small
     lines = pd.read_csv(folder / "forests.csv").to_dict("records")
     assert [line["name"] for line in lines] == ["large", "small"]

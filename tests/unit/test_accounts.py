@@ -6,7 +6,7 @@ import os
 import pytest
 
 from distilrank.accounts import cost_tables, jobs_that_made, longest_table, read_jobs
-from tests.results_builder import write_benchmark
+from tests.result_files import write_benchmark
 
 RUN = "toy/fold1/large/A/plain/seed1"
 

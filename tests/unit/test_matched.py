@@ -18,7 +18,7 @@ from distilrank.matched import (
 )
 from distilrank.results import Key, Quality, Timing, read_quality, read_timing
 from distilrank.significance import Comparison
-from tests.results_builder import forest, measurement, network, quality, timing
+from tests.result_files import forest, measurement, network, quality, timing
 
 RULES = Rules(batch=256, margin=0.005, permutations=2000)
 FOREST = forest()

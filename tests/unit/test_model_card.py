@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from results_builder import forest, measurement, network, quality, timing
+from result_files import forest, measurement, network, quality, timing
 
 from distilrank.model_card import Facts, model_card
 

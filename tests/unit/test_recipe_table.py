@@ -9,7 +9,7 @@ from distilrank.cells import cells
 from distilrank.matched import Rules
 from distilrank.results import Key, Quality
 from distilrank.significance import compare
-from tests.results_builder import forest, network, quality
+from tests.result_files import forest, network, quality
 
 RULES = Rules(batch=256, margin=0.005, permutations=500)
 PLAIN = {"distil": {"epochs": 10, "decay_at": [5, 8]}, "prune": {"epochs": 3}}

@@ -9,7 +9,7 @@ import pytest
 from distilrank.matched import Rules
 from distilrank.results import Key, Quality
 from distilrank.significance import mean_interval, randomisation_test
-from tests.results_builder import forest, network, quality
+from tests.result_files import forest, network, quality
 
 RULES = Rules(batch=256, margin=0.005, permutations=2000)
 
