@@ -289,7 +289,6 @@ def published_table(
     lines = []
     for entry in entries:
         for dataset, part in models.groupby("dataset", sort=True):
-            # What has no labels has no such figure.
             if entry["metric"] in METRICS and measure_in(part) is not NDCG:
                 continue
             ours, model = _ours(entry, part, matched[matched["dataset"] == dataset])

@@ -77,16 +77,16 @@ wildcard_constraints:
 
 
 def library(script):
-    """A parameter that changes with the library files that a script rests on, and so reruns it.
+    """A digest that changes with the library files that a script rests on, and so reruns it.
 
     Inputs would do as well, at the price of most of a plan's time: up to 40 files for every job.
     """
     return library_digest(ROOT / "scripts" / f"{script}.py")
 
 
-def split(name, pattern=FOLD):
+def split(name):
     """The files of one split of a fold."""
-    return [f"results/data/{pattern}/{name}/{file}" for file in SPLIT_FILES]
+    return [f"results/data/{FOLD}/{name}/{file}" for file in SPLIT_FILES]
 
 
 def whole(name):
@@ -95,7 +95,7 @@ def whole(name):
     For rules with thousands of jobs: a plan's time grows with their inputs. The price: an array
     that somebody deleted is not made again for them, but named by the job that misses it.
     """
-    return [f"results/data/{FOLD}/{name}/meta.json"]
+    return split(name)[-1:]
 
 
 def dataset_of(wildcards):
