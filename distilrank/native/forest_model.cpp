@@ -37,6 +37,7 @@ public:
     void build() {
         add_searches();
         find_quantum();
+        reserve();
         Trees(forest_).each([&](int64_t, const TreeView &tree) { add_tree(tree); });
         end();
     }
@@ -50,14 +51,15 @@ private:
     std::vector<std::array<int32_t, 8>> routed_;
     std::vector<std::vector<ForestNode>> levels_; // of the bundle that is being made
     int32_t first_tree_ = 0, slots_ = 0;          // of that bundle
-    std::vector<int32_t> count_, leaf_at_;        // of the tree that is being added
 
-    // Of what is still to be put into the levels.
+    // Of the tree that is being added, by slot: the leaves [from, until) below, and its level.
     struct Part {
-        int32_t node, from, until;
+        int32_t from, until;
         size_t level;
     };
     std::vector<Part> parts_;
+    std::vector<int32_t> count_;
+    std::vector<double> low_; // each tree's smallest value
 
     int32_t new_condition() { return int32_t(model_.n_conditions_++); }
 
@@ -127,21 +129,42 @@ private:
             const auto [low, high] = std::minmax_element(tree.value, tree.value + tree.nodes + 1);
             widest = std::max(widest, *high - *low);
             model_.offset_ += *low;
+            low_.push_back(*low);
         });
         model_.quantum_ = widest > 0 ? widest / 4294967295.0 : 1.0;
+    }
+
+    // Memory that grows by and by is copied over and over.
+    void reserve() {
+        size_t nodes = 0, values = 0, bytes = 0;
+        Trees(forest_).each([&](int64_t, const TreeView &tree) {
+            const size_t size = size_t{1} << code_bits(tree);
+            nodes += size_t(tree.nodes);
+            values += size;
+            bytes += row_of(size) * kValueBytes;
+        });
+        model_.nodes_.reserve(nodes + kAhead);
+        model_.values_.reserve(values);
+        model_.value_bytes_.reserve(bytes);
     }
 
     void add_tree(const TreeView &tree) {
         const int32_t leaves = int32_t(tree.nodes) + 1, trees = int32_t(model_.trees_.size());
         if (slots_ + leaves > kLeaves || trees - first_tree_ == kBundle) end_bundle();
-        int32_t bits = 0;
-        while (1 << bits < leaves) ++bits;
-        model_.trees_.push_back({leaves, bits, slots_, 0, int64_t(model_.values_.size()),
+        model_.trees_.push_back({leaves, code_bits(tree), slots_, 0, int64_t(model_.values_.size()),
                                  int64_t(model_.value_bytes_.size())});
         add_nodes(tree);
         slots_ += leaves;
-        add_values(tree, bits);
+        add_values(tree, low_[size_t(trees)]);
     }
+
+    static int32_t code_bits(const TreeView &tree) {
+        int32_t bits = 0;
+        while (int64_t{1} << bits < tree.nodes + 1) ++bits;
+        return bits;
+    }
+
+    static size_t row_of(size_t values) { return std::max(values, size_t{64}); }
 
     void end_bundle() {
         const int32_t first = int32_t(model_.nodes_.size());
@@ -161,52 +184,41 @@ private:
         model_.nodes_.resize(model_.nodes_.size() + kAhead); // looked at, but not used
     }
 
-    // Leaves below every node.
-    void count_leaves(const TreeView &tree) {
-        count_.assign(size_t(tree.nodes), 0);
-        for (int64_t node = tree.nodes - 1; node >= 0; --node)
-            for (const int32_t child : {tree.left[node], tree.right[node]})
-                count_[size_t(node)] += child < 0 ? 1 : count_[size_t(child)];
-    }
-
     // The tree's nodes into the bundle's levels, and its leaves from left to right.
     void add_nodes(const TreeView &tree) {
-        count_leaves(tree);
-        leaf_at_.assign(size_t(tree.nodes) + 1, 0);
-        parts_.push_back({tree.nodes ? 0 : ~0, 0, int32_t(tree.nodes) + 1, 0});
-        while (!parts_.empty()) {
-            const auto [node, from, until, level] = parts_.back();
-            parts_.pop_back();
-            if (node < 0) {
-                leaf_at_[size_t(from)] = ~node;
-                continue;
-            }
-            const int32_t left = tree.left[node], right = tree.right[node];
-            const int32_t at = from + (left < 0 ? 1 : count_[size_t(left)]);
+        tree.count_leaves(count_);
+        parts_.resize(tree.slots());
+        parts_[0] = {0, int32_t(tree.nodes) + 1, 0};
+        for (int64_t node = 0; node < tree.nodes; ++node) {
+            const auto [from, until, level] = parts_[size_t(node)];
+            const size_t left = tree.slot(tree.left[node]), right = tree.slot(tree.right[node]);
+            const int32_t at = from + count_[left];
+            parts_[left] = {from, at, level + 1};
+            parts_[right] = {at, until, level + 1};
             const int32_t beyond = until == tree.nodes + 1 ? kLeaves : slots_ + until;
             if (levels_.size() <= level) levels_.resize(level + 1);
             levels_[level].push_back({8 * condition_of(tree, node), offset(slots_ + from),
                                       offset(beyond), offset(slots_ + at), 0});
-            parts_.push_back({left, from, at, level + 1});
-            parts_.push_back({right, at, until, level + 1});
         }
     }
 
     static uint16_t offset(int32_t slot) { return uint16_t(8 * slot); }
 
-    void add_values(const TreeView &tree, int32_t bits) {
-        const double low = *std::min_element(tree.value, tree.value + tree.nodes + 1);
-        const size_t size = size_t{1} << bits, first = model_.values_.size();
+    void add_values(const TreeView &tree, double low) {
+        const size_t size = size_t{1} << code_bits(tree), row = row_of(size);
+        const size_t first = model_.values_.size(), first_byte = model_.value_bytes_.size();
         model_.values_.resize(first + size, 0);
-        for (size_t leaf = 0; leaf < leaf_at_.size(); ++leaf)
-            model_.values_[first + (leaf ^ leaf >> 1)] =
-                rounded((tree.value[leaf_at_[leaf]] - low) / model_.quantum_);
-        const size_t row = std::max(size, size_t{64}), bytes = model_.value_bytes_.size();
-        model_.value_bytes_.resize(bytes + kValueBytes * row, 0);
-        for (size_t byte = 0; byte < kValueBytes; ++byte)
+        model_.value_bytes_.resize(first_byte + kValueBytes * row, 0);
+        uint32_t *const values = model_.values_.data() + first;
+        for (int64_t leaf = 0; leaf <= tree.nodes; ++leaf) {
+            const auto at = size_t(parts_[size_t(tree.nodes + leaf)].from);
+            values[at ^ at >> 1] = rounded((tree.value[leaf] - low) / model_.quantum_);
+        }
+        for (size_t byte = 0; byte < kValueBytes; ++byte) {
+            uint8_t *const bytes = model_.value_bytes_.data() + first_byte + byte * row;
             for (size_t code = 0; code < size; ++code)
-                model_.value_bytes_[bytes + byte * row + code] =
-                    uint8_t(model_.values_[first + code] >> (8 * byte));
+                bytes[code] = uint8_t(values[code] >> (8 * byte));
+        }
     }
 
     // To the nearest whole number, halves to the even one: from 2^52 on doubles have no fractions.

@@ -81,8 +81,8 @@ private:
     double offset_ = 0;
     int32_t n_features_;
 
-    struct Open;
-    int32_t add(const TreeView &tree, size_t &next, std::vector<Open> &open);
+    struct Shape;
+    int32_t add(const TreeView &tree, size_t &next, Shape &shape);
 };
 
 } // namespace distilrank

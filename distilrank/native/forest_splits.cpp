@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include "forest_trees.hpp"
@@ -10,12 +11,12 @@
 namespace distilrank {
 namespace {
 
-struct Split {
-    uint64_t key; // feature, then threshold
-    int32_t node;
-};
+// A threshold as a number, then its node.
+using Split = uint64_t;
 
-constexpr int kDigitBits = 11, kDigits = 1 << kDigitBits;
+constexpr int kDigitBits = 11, kDigits = 3; // of a threshold
+constexpr uint32_t kMask = (1u << kDigitBits) - 1;
+using Counts = std::array<std::array<uint32_t, kMask + 1>, kDigits>;
 
 // Floats as numbers that compare alike; a zero's sign does not count.
 uint32_t ordered(float threshold) {
@@ -25,24 +26,29 @@ uint32_t ordered(float threshold) {
     return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
-float threshold_of(uint64_t key) {
-    uint32_t bits = uint32_t(key);
+float threshold_of(Split split) {
+    uint32_t bits = uint32_t(split >> 32);
     bits = bits & 0x80000000u ? bits & 0x7fffffffu : ~bits;
     float threshold;
     std::memcpy(&threshold, &bits, sizeof threshold);
     return threshold;
 }
 
+uint32_t digit(Split split, int place) { return uint32_t(split >> (32 + place * kDigitBits)) & kMask; }
+
+template <typename Counters>
+void to_places(Counters &counts) {
+    uint32_t before = 0;
+    for (uint32_t &count : counts) before += std::exchange(count, before);
+}
+
 // By digits from the lowest on: a comparison of each with each other costs several times as much.
-void sort_by_key(std::vector<Split> &splits, uint64_t most) {
+void sort_by_threshold(std::vector<Split> &splits, Counts &counts) {
     std::vector<Split> other(splits.size());
-    for (int shift = 0; shift < 64 && most >> shift; shift += kDigitBits) {
-        std::array<size_t, kDigits> place{};
-        for (const Split &split : splits) ++place[split.key >> shift & (kDigits - 1)];
-        size_t before = 0;
-        for (size_t &count : place) before += std::exchange(count, before);
-        for (const Split &split : splits)
-            other[place[split.key >> shift & (kDigits - 1)]++] = split;
+    for (int place = 0; place < kDigits; ++place) {
+        uint32_t *const next = counts[size_t(place)].data();
+        to_places(counts[size_t(place)]);
+        for (const Split split : splits) other[next[digit(split, place)]++] = split;
         splits.swap(other);
     }
 }
@@ -50,33 +56,40 @@ void sort_by_key(std::vector<Split> &splits, uint64_t most) {
 } // namespace
 
 Splits sorted_splits(const distilrank_forest &forest) {
-    std::vector<Split> splits;
-    uint64_t most = 0;
-    Trees(forest).each([&](int64_t, const TreeView &tree) {
-        for (int64_t node = 0; node < tree.nodes; ++node) {
-            const uint64_t feature = uint32_t(tree.feature[node]);
-            const uint64_t key = feature << 32 | ordered(float_not_above(tree.threshold[node]));
-            splits.push_back({key, int32_t(tree.first + node)});
-            most |= key;
-        }
-    });
-    sort_by_key(splits, most);
-    Splits found;
-    found.place.resize(splits.size());
-    uint64_t last = 0;
-    for (const Split &split : splits) {
-        const auto feature = int32_t(split.key >> 32);
-        const auto end = int32_t(found.thresholds.size());
-        const bool is_first = found.features.empty();
-        if (is_first || feature != found.features.back().feature)
-            found.features.push_back({feature, end, end});
-        if (is_first || split.key != last) {
-            found.thresholds.push_back(threshold_of(split.key));
-            found.features.back().end = end + 1;
-        }
-        last = split.key;
-        found.place[size_t(split.node)] = int32_t(found.thresholds.size()) - 1;
+    size_t nodes = 0;
+    Trees(forest).each([&](int64_t, const TreeView &tree) { nodes += size_t(tree.nodes); });
+    std::vector<Split> splits(nodes), sorted(nodes);
+    std::vector<uint32_t> place(size_t(forest.n_features)); // of each feature's splits
+    const auto counts = std::make_unique<Counts>();
+    for (size_t node = 0; node < nodes; ++node) {
+        const Split split = uint64_t{ordered(float_not_above(forest.threshold[node]))} << 32 | node;
+        splits[node] = split;
+        ++place[size_t(forest.feature[node])];
+        for (int k = 0; k < kDigits; ++k) ++(*counts)[size_t(k)][digit(split, k)];
     }
+    sort_by_threshold(splits, *counts);
+    to_places(place);
+    for (const Split split : splits)
+        sorted[place[size_t(forest.feature[uint32_t(split)])]++] = split;
+    Splits found;
+    found.thresholds.resize(nodes);
+    found.place.resize(nodes);
+    int32_t end = 0;
+    size_t at = 0;
+    for (int64_t feature = 0; feature < forest.n_features; ++feature) {
+        const size_t until = place[size_t(feature)];
+        if (at == until) continue;
+        const int32_t first = end;
+        for (uint64_t last = 0; at < until; ++at) {
+            // No threshold is 0 as such a number: those bits are a NaN's.
+            const Split split = sorted[at];
+            end += split >> 32 != std::exchange(last, split >> 32);
+            found.thresholds[size_t(end) - 1] = threshold_of(split);
+            found.place[uint32_t(split)] = end - 1;
+        }
+        found.features.push_back({int32_t(feature), first, end});
+    }
+    found.thresholds.resize(size_t(end));
     return found;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 #include "distilrank.h"
 
@@ -24,6 +25,22 @@ struct TreeView {
     // The route's bits that say something, 0 where nothing is missing.
     int route_of(int64_t node) const {
         return route && route[node] & kMissing ? route[node] : 0;
+    }
+
+    // Where a child stands among the tree's nodes with its leaves behind them. Without a branch:
+    // which child is a leaf no processor foresees.
+    size_t slot(int32_t child) const {
+        const int32_t leaf = child >> 31; // all bits, or none
+        return size_t((child ^ leaf) + (leaf & int32_t(nodes)));
+    }
+    size_t slots() const { return size_t(2 * nodes + 1); }
+
+    // By slot, the leaves below it; `count` is memory. Children stand behind their parents.
+    void count_leaves(std::vector<int32_t> &count) const {
+        count.assign(slots(), 1);
+        int32_t *const below = count.data();
+        for (int64_t node = nodes - 1; node >= 0; --node)
+            below[node] = below[slot(left[node])] + below[slot(right[node])];
     }
 };
 
@@ -56,12 +73,13 @@ inline float float_not_above(double x) {
     if (x >= double(most)) return x == double(infinity) ? infinity : most;
     if (x < double(-most)) return -infinity;
     const float rounded = float(x);
-    if (!(double(rounded) > x)) return rounded;
-    // The float before it, by its bits: a call of nextafter() takes several times as long.
-    if (rounded == 0) return -std::numeric_limits<float>::denorm_min();
+    const bool above = double(rounded) > x;
+    if (above && rounded == 0) return -std::numeric_limits<float>::denorm_min();
+    // The float before it, by its bits: nextafter() takes several times as long, and so does a
+    // branch on what is true of every other threshold.
     int32_t bits;
     std::memcpy(&bits, &rounded, sizeof bits);
-    bits += rounded > 0 ? -1 : 1;
+    bits += int32_t(above) * (bits < 0 ? 1 : -1);
     float before;
     std::memcpy(&before, &bits, sizeof before);
     return before;

@@ -12,10 +12,11 @@ uint32_t offset_of(size_t node) { return uint32_t(node * sizeof(WalkNode)); }
 
 } // namespace
 
-// What is still to be added, and where its parent keeps its place.
-struct WalkModel::Open {
-    int32_t child, depth;
-    uint32_t *link;
+// By slot of the tree that is being added: memory.
+struct WalkModel::Shape {
+    std::vector<int32_t> leaves; // below
+    std::vector<int32_t> place;  // in the tree's preorder
+    std::vector<int32_t> depth;
 };
 
 WalkModel::WalkModel(const distilrank_forest &forest) : n_features_(int32_t(forest.n_features)) {
@@ -30,12 +31,12 @@ WalkModel::WalkModel(const distilrank_forest &forest) : n_features_(int32_t(fore
     if (routed) routes_.resize(nodes);
     std::vector<uint32_t> roots;
     std::vector<int32_t> depths;
-    std::vector<Open> open;
+    Shape shape;
     size_t next = 0;
     Trees(forest).each([&](int64_t, const TreeView &tree) {
         if (!tree.nodes) offset_ += tree.value[0];
         roots.push_back(offset_of(next));
-        depths.push_back(tree.nodes ? add(tree, next, open) : 0);
+        depths.push_back(tree.nodes ? add(tree, next, shape) : 0);
     });
     std::vector<size_t> order;
     for (size_t tree = 0; tree < roots.size(); ++tree)
@@ -46,28 +47,30 @@ WalkModel::WalkModel(const distilrank_forest &forest) : n_features_(int32_t(fore
 }
 
 // In preorder: a left child lies near its parent. Gives the most comparisons on the way to a leaf.
-int32_t WalkModel::add(const TreeView &tree, size_t &next, std::vector<Open> &open) {
+int32_t WalkModel::add(const TreeView &tree, size_t &next, Shape &shape) {
+    auto &[leaves, place, depth] = shape;
+    tree.count_leaves(leaves);
+    place.assign(tree.slots(), 0);
+    depth.assign(tree.slots(), 0);
     int32_t most = 0;
-    open.push_back({0, 0, nullptr});
-    while (!open.empty()) {
-        const auto [child, depth, link] = open.back();
-        open.pop_back();
-        const size_t here = next++;
-        const uint32_t self = offset_of(here);
-        if (link) *link = self;
-        WalkNode &node = nodes_[here];
-        most = std::max(most, depth);
-        if (child < 0) {
-            node.child[0] = node.child[1] = self;
-            values_[here] = tree.value[~child];
-            continue;
-        }
-        node.threshold = float_not_above(tree.threshold[child]);
-        node.feature = uint32_t(tree.feature[child]);
-        if (!routes_.empty()) routes_[here] = uint8_t(tree.route_of(child));
-        open.push_back({tree.right[child], depth + 1, &node.child[1]});
-        open.push_back({tree.left[child], depth + 1, &node.child[0]});
+    for (int64_t k = 0; k < tree.nodes; ++k) {
+        const size_t left = tree.slot(tree.left[k]), right = tree.slot(tree.right[k]);
+        const int32_t at = place[size_t(k)];
+        place[left] = at + 1;
+        place[right] = at + 2 * leaves[left]; // a tree of so many leaves has one node less
+        depth[left] = depth[right] = depth[size_t(k)] + 1;
+        most = std::max(most, depth[left]);
+        const size_t here = next + size_t(at);
+        nodes_[here] = {float_not_above(tree.threshold[k]), uint32_t(tree.feature[k]),
+                        {offset_of(next + size_t(place[left])), offset_of(next + size_t(place[right]))}};
+        if (!routes_.empty()) routes_[here] = uint8_t(tree.route_of(k));
     }
+    for (int64_t leaf = 0; leaf <= tree.nodes; ++leaf) {
+        const size_t here = next + size_t(place[size_t(tree.nodes + leaf)]);
+        nodes_[here].child[0] = nodes_[here].child[1] = offset_of(here);
+        values_[here] = tree.value[leaf];
+    }
+    next += tree.slots();
     return most;
 }
 
