@@ -71,7 +71,8 @@ def _add_score(commands: argparse._SubParsersAction) -> None:
     )
     score.add_argument(
         "--model", required=True, metavar="FILE",
-        help="a network that distilrank saved (model.safetensors), or a forest as LightGBM text",
+        help="a network or forest that distilrank saved (model.safetensors), or a forest as "
+        "LightGBM text",
     )  # fmt: skip
     score.add_argument(
         "--data", required=True, type=Path, metavar="FILE",

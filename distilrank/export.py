@@ -10,6 +10,7 @@ from distilrank.dependencies import shipped_files
 from distilrank.engines import TOLERANCES, Model, load_model
 from distilrank.engines.onnxruntime_net import onnx_bytes
 from distilrank.files import replacing_folder
+from distilrank.forest_file import save_forest
 from distilrank.letor import MISSING
 from distilrank.model_card import Facts, model_card
 from distilrank.native import LIBRARY
@@ -21,6 +22,8 @@ from distilrank.synthetic import Midpoints
 # In standard deviations of the scores, the largest difference: as the parity check has it.
 TOLERANCE = TOLERANCES["fp32"]
 DOCUMENTS = 100
+# What the library opens.
+MODEL = "model.safetensors"
 _MISSING_SHARE = 0.02
 _SEED = 0
 
@@ -52,9 +55,12 @@ def export_model(
         for place, source in shipped_files().items():
             shutil.copyfile(source, made / place)
         shutil.copyfile(library, made / "distilrank" / LIBRARY)
-        shutil.copyfile(model_path, made / _file_of(model))
         if isinstance(model, Student):
+            shutil.copyfile(model_path, made / MODEL)
             (made / "model.onnx").write_bytes(onnx_bytes(model))
+        else:
+            shutil.copyfile(model_path, made / "model.txt")
+            save_forest(model, made / MODEL)
         # Nine digits give back every float32.
         np.savetxt(made / "rows.csv", rows, "%.9g", delimiter=",")
         np.savetxt(made / "scores.txt", expected, "%.9g")
@@ -78,8 +84,10 @@ def made_up_rows(model: Model, midpoints: Midpoints) -> np.ndarray:
 def check_scores(folder: Path, model: Model, rows: np.ndarray, expected: np.ndarray) -> None:
     """Raise ``ValueError`` unless a folder's own files give the expected scores of ``rows``."""
     library = folder / "distilrank" / LIBRARY
-    with Scorer(folder / _file_of(model), library=library) as scorer:
-        found = {LIBRARY: scorer.score(rows)}
+    found = {}
+    for name in (MODEL,) if isinstance(model, Student) else (MODEL, "model.txt"):
+        with Scorer(folder / name, library=library) as scorer:
+            found[f"{LIBRARY} with {name}"] = scorer.score(rows)
     if isinstance(model, Student):
         found["model.onnx"] = _scored_by_onnx(folder / "model.onnx", rows)
     for name, scores in found.items():
@@ -106,19 +114,9 @@ def _scored_by_onnx(path: Path, rows: np.ndarray) -> np.ndarray:
     return session.run(["scores"], {"rows": rows})[0][:, 0]
 
 
-def _file_of(model: Model) -> str:
-    return "model.safetensors" if isinstance(model, Student) else "model.txt"
-
-
 def _readme(model: Model, expected: np.ndarray) -> str:
-    is_network = isinstance(model, Student)
     files = {
-        _file_of(model): "the network: weights, biases, the z-score of its features, its widths"
-        if is_network
-        else "the forest, as LightGBM text",
-        "model.onnx": f"the same network for ONNX Runtime: `rows` (n, {model.n_features}) float32 "
-        "to `scores` (n, 1); the z-score is folded into the first layer, and pruned weights are "
-        "stored as zeros, dense",
+        **(_network_files(model) if isinstance(model, Student) else _FOREST_FILES),
         "distilrank/": f"the library `{LIBRARY}`, its C header `distilrank.h`, and its Python "
         "package, which needs NumPy alone",
         "score.c": "an example in C",
@@ -128,16 +126,28 @@ def _readme(model: Model, expected: np.ndarray) -> str:
         "model_card.md": "what the model is, how well it ranks, how fast, whose data",
         "LICENSE": "of all that is not the model: Apache-2.0",
     }
-    listed = "\n".join(
-        f"| `{name}` | {what} |" for name, what in files.items() if is_network or "onnx" not in name
-    )
+    listed = "\n".join(f"| `{name}` | {what} |" for name, what in files.items())
     return _README.format(
-        files=listed, model=_file_of(model), features=model.n_features,
-        onnx=_ONNX.format(features=model.n_features) if is_network else "",
+        files=listed, model=MODEL, features=model.n_features,
+        onnx=_ONNX.format(features=model.n_features) if isinstance(model, Student) else "",
         within=f"{tolerance(expected):.2g}", share=f"{TOLERANCE:g}",
     )  # fmt: skip
 
 
+def _network_files(student: Student) -> dict[str, str]:
+    return {
+        MODEL: "the network: weights, biases, the z-score of its features, its widths",
+        "model.onnx": f"the same network for ONNX Runtime: `rows` (n, {student.n_features}) "
+        "float32 to `scores` (n, 1); the z-score is folded into the first layer, and pruned "
+        "weights are stored as zeros, dense",
+    }
+
+
+_FOREST_FILES = {
+    MODEL: "the forest: its trees' numbers, and the features' names",
+    "model.txt": "the same forest as LightGBM text, for LightGBM and others; the library reads it "
+    "too, taking longer",
+}
 _README = """# An exported model
 
 | file | what |

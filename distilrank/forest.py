@@ -126,6 +126,27 @@ class Forest:
             scores += tree.predict(rows)
         return scores
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All trees' arrays, end to end, as ``distilrank_forest`` of native/distilrank.h has them.
+
+        Returns:
+            ``n_nodes`` (trees,) int64 and each of `Tree`'s arrays under its own name.
+        """
+        types = {
+            "feature": np.int32, "threshold": np.float64, "left": np.int32, "right": np.int32,
+            "route": np.uint8, "value": np.float64,
+        }  # fmt: skip
+        joined = {
+            name: np.concatenate(
+                [
+                    np.empty(0, dtype),
+                    *(np.asarray(getattr(tree, name), dtype) for tree in self.trees),
+                ]
+            )
+            for name, dtype in types.items()
+        }
+        return {"n_nodes": np.array([len(tree.feature) for tree in self.trees], np.int64)} | joined
+
     def thresholds(self) -> list[np.ndarray]:
         """Per feature the sorted distinct split thresholds, float64; empty where unused."""
         features = np.concatenate([tree.feature for tree in self.trees] or [np.empty(0, np.int32)])

@@ -37,10 +37,9 @@ class _Options(ctypes.Structure):
 
 
 class _Forest(ctypes.Structure):
+    arrays = ("n_nodes", "feature", "threshold", "left", "right", "route", "value")
     _fields_ = [
-        ("n_features", _INT64), ("n_trees", _INT64),
-        *((name, _POINTER) for name in (
-            "n_nodes", "feature", "threshold", "left", "right", "route", "value")),
+        ("n_features", _INT64), ("n_trees", _INT64), *((name, _POINTER) for name in arrays),
     ]  # fmt: skip
 
 
@@ -80,10 +79,10 @@ class Scorer:
         """Make ``model`` ready: the only step that allocates.
 
         Args:
-            model: what to score with: the file of a saved `Student` or of a forest as LightGBM
-                text, told by its content and read by the library itself, so that a file from a
-                stranger is safe to open; or such a model in memory, which is copied. The scores
-                are the same either way.
+            model: what to score with: the file of a saved `Student`, of a forest that
+                `forest_file.save_forest` wrote, or of one as LightGBM text, told by its content
+                and read by the library itself, so that a file from a stranger is safe to open; or
+                such a model in memory, which is copied. The scores are the same either way.
             level: one of `LEVELS`: how far to go; what the processor lacks is never used.
             precision: one of `PRECISIONS`, for networks.
             library: the native library; where `native.find_library` finds it if not given.
@@ -306,20 +305,9 @@ def _structure(model: Forest | Student) -> tuple[str, Any]:
 
 def _of_forest(forest: Forest) -> tuple[_Forest, list[np.ndarray]]:
     """The C structure, and the arrays it points into."""
-    trees = forest.trees
-
-    def joined(name: str, dtype: type) -> np.ndarray:
-        parts = [np.asarray(getattr(tree, name), dtype) for tree in trees]
-        return np.concatenate([*parts, np.empty(0, dtype)])
-
-    arrays = [
-        np.array([len(tree.feature) for tree in trees], np.int64),
-        joined("feature", np.int32), joined("threshold", np.float64),
-        joined("left", np.int32), joined("right", np.int32),
-        joined("route", np.uint8), joined("value", np.float64),
-    ]  # fmt: skip
-    pointers = [array.ctypes.data for array in arrays]
-    return _Forest(forest.n_features, len(trees), *pointers), arrays
+    arrays = forest.arrays()
+    pointers = [arrays[name].ctypes.data for name in _Forest.arrays]
+    return _Forest(forest.n_features, len(forest.trees), *pointers), list(arrays.values())
 
 
 def _of_student(student: Student) -> tuple[_Network, list[Any]]:

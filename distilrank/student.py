@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from distilrank.files import replacing
 from distilrank.forest import check_width
 from distilrank.letor import MISSING
+from distilrank.tensor_file import write_tensors
 
 FORMAT = "distilrank-student-1"
 # With a `fill`: a reader that knows nothing of missing values must refuse the file.
@@ -152,8 +151,7 @@ class Student:
             "activation": "relu6",
             "meta": json.dumps(self.meta, sort_keys=True, allow_nan=False),
         }
-        with replacing(path) as temporary:
-            temporary.write_bytes(_in_order(save(tensors, metadata=header)))
+        write_tensors(path, tensors, header)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Student":
@@ -201,14 +199,3 @@ def _meta(text: str) -> dict[str, Any]:
     if not isinstance(meta, dict):
         raise ValueError("its meta is no JSON object")
     return meta
-
-
-def _in_order(content: bytes) -> bytes:
-    """The same safetensors file with a sorted header: the library writes metadata in any order.
-
-    The header is padded to 8 bytes, so that the numbers behind it stay aligned.
-    """
-    size = int.from_bytes(content[:8], "little")
-    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True).encode()
-    header += b" " * (-len(header) % 8)
-    return len(header).to_bytes(8, "little") + header + content[8 + size :]

@@ -8,6 +8,9 @@ import lightgbm
 import numpy as np
 from tiny import random_student
 
+from distilrank.forest_file import save_forest
+from distilrank.lightgbm_text import read_lightgbm_text
+
 FORESTS = {
     "plain": {"use_missing": False},
     "nan": {"use_missing": True},
@@ -31,6 +34,7 @@ def write_seeds(folder: Path) -> None:
     for name, parameters in FORESTS.items():
         booster = lightgbm.train(common | parameters, lightgbm.Dataset(rows, target), 2)
         booster.save_model(folder / f"{name}.txt")
+        save_forest(read_lightgbm_text(folder / f"{name}.txt"), folder / f"{name}.safetensors")
 
 
 if __name__ == "__main__":

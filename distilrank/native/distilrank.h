@@ -159,8 +159,9 @@ DISTILRANK_API distilrank_scorer *distilrank_scorer_network(const distilrank_net
                                                             const distilrank_options *, char *error,
                                                             size_t size);
 
-/* From a model's file: a network that distilrank saved (safetensors) or a forest as LightGBM text,
- * told by its content. A file from a stranger is safe to open. Sentences do not repeat the path. */
+/* From a model's file: a network or forest that distilrank saved (safetensors), or a forest as
+ * LightGBM text, told by its content. A file from a stranger is safe to open. Sentences do not
+ * repeat the path. */
 DISTILRANK_API distilrank_scorer *distilrank_scorer_open(const char *path,
                                                          const distilrank_options *, char *error,
                                                          size_t size);

@@ -74,9 +74,10 @@ public:
     WalkForest forest() const;
 
 private:
-    Aligned<WalkNode> nodes_;
+    // Memory that nobody clears first: every one of them is written.
+    std::unique_ptr<WalkNode[]> nodes_;
+    std::unique_ptr<double[]> values_; // of leaves; others are not looked at
     std::vector<uint8_t> routes_; // empty where nothing is missing anywhere
-    std::vector<double> values_;
     std::vector<uint32_t> roots_;
     double offset_ = 0;
     int32_t n_features_;

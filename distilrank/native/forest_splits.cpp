@@ -13,6 +13,7 @@ namespace {
 
 // A threshold as a number, then its node.
 using Split = uint64_t;
+using Memory = std::unique_ptr<Split[]>; // not cleared first
 
 constexpr int kDigitBits = 11, kDigits = 3; // of a threshold
 constexpr uint32_t kMask = (1u << kDigitBits) - 1;
@@ -43,12 +44,11 @@ void to_places(Counters &counts) {
 }
 
 // By digits from the lowest on: a comparison of each with each other costs several times as much.
-void sort_by_threshold(std::vector<Split> &splits, Counts &counts) {
-    std::vector<Split> other(splits.size());
+void sort_by_threshold(Memory &splits, Memory &other, size_t count, Counts &counts) {
     for (int place = 0; place < kDigits; ++place) {
         uint32_t *const next = counts[size_t(place)].data();
         to_places(counts[size_t(place)]);
-        for (const Split split : splits) other[next[digit(split, place)]++] = split;
+        for (size_t k = 0; k < count; ++k) other[next[digit(splits[k], place)]++] = splits[k];
         splits.swap(other);
     }
 }
@@ -58,7 +58,7 @@ void sort_by_threshold(std::vector<Split> &splits, Counts &counts) {
 Splits sorted_splits(const distilrank_forest &forest) {
     size_t nodes = 0;
     Trees(forest).each([&](int64_t, const TreeView &tree) { nodes += size_t(tree.nodes); });
-    std::vector<Split> splits(nodes), sorted(nodes);
+    Memory splits(new Split[nodes]), sorted(new Split[nodes]);
     std::vector<uint32_t> place(size_t(forest.n_features)); // of each feature's splits
     const auto counts = std::make_unique<Counts>();
     for (size_t node = 0; node < nodes; ++node) {
@@ -67,10 +67,10 @@ Splits sorted_splits(const distilrank_forest &forest) {
         ++place[size_t(forest.feature[node])];
         for (int k = 0; k < kDigits; ++k) ++(*counts)[size_t(k)][digit(split, k)];
     }
-    sort_by_threshold(splits, *counts);
+    sort_by_threshold(splits, sorted, nodes, *counts);
     to_places(place);
-    for (const Split split : splits)
-        sorted[place[size_t(forest.feature[uint32_t(split)])]++] = split;
+    for (size_t k = 0; k < nodes; ++k)
+        sorted[place[size_t(forest.feature[uint32_t(splits[k])])]++] = splits[k];
     Splits found;
     found.thresholds.resize(nodes);
     found.place.resize(nodes);

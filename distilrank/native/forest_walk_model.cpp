@@ -26,8 +26,8 @@ WalkModel::WalkModel(const distilrank_forest &forest) : n_features_(int32_t(fore
         if (tree.nodes) nodes += size_t(2 * tree.nodes + 1);
         for (int64_t node = 0; node < tree.nodes && !routed; ++node) routed = tree.route_of(node);
     });
-    nodes_.resize(nodes);
-    values_.resize(nodes);
+    nodes_.reset(new WalkNode[nodes]);
+    values_.reset(new double[nodes]);
     if (routed) routes_.resize(nodes);
     std::vector<uint32_t> roots;
     std::vector<int32_t> depths;
@@ -67,7 +67,7 @@ int32_t WalkModel::add(const TreeView &tree, size_t &next, Shape &shape) {
     }
     for (int64_t leaf = 0; leaf <= tree.nodes; ++leaf) {
         const size_t here = next + size_t(place[size_t(tree.nodes + leaf)]);
-        nodes_[here].child[0] = nodes_[here].child[1] = offset_of(here);
+        nodes_[here] = {0, 0, {offset_of(here), offset_of(here)}};
         values_[here] = tree.value[leaf];
     }
     next += tree.slots();
@@ -75,8 +75,8 @@ int32_t WalkModel::add(const TreeView &tree, size_t &next, Shape &shape) {
 }
 
 WalkForest WalkModel::forest() const {
-    return {n_features_, int64_t(roots_.size()), nodes_.data(),
-            routes_.empty() ? nullptr : routes_.data(), values_.data(), roots_.data(), offset_};
+    return {n_features_, int64_t(roots_.size()), nodes_.get(),
+            routes_.empty() ? nullptr : routes_.data(), values_.get(), roots_.data(), offset_};
 }
 
 } // namespace distilrank

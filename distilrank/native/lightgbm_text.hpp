@@ -1,4 +1,4 @@
-// LightGBM's model text, by the rules of distilrank/readers/lightgbm_text.py.
+// LightGBM's model text, by the rules of distilrank/lightgbm_text.py.
 #pragma once
 
 #include <memory>

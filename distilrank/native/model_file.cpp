@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "file_error.hpp"
+#include "forest_file.hpp"
 #include "lightgbm_text.hpp"
 #include "student_file.hpp"
 
@@ -31,8 +32,8 @@ bool is_safetensors(std::string_view file) { return file.size() >= kStart && fil
 void check_kind(std::string_view start) {
     if (start.empty()) refuse_file("the file is empty");
     if (!is_lightgbm(start) && !is_safetensors(start))
-        refuse_file("the file is neither a network (safetensors) nor a forest (LightGBM text): it "
-                    "starts with " +
+        refuse_file("the file is neither safetensors, as networks and forests are saved, nor a forest "
+                    "as LightGBM text: it starts with " +
                     quoted(start.substr(0, kStart)));
 }
 
@@ -85,7 +86,10 @@ private:
 
 std::unique_ptr<Scorer> read_model(std::string_view file, const distilrank_options &options) {
     check_kind(file);
-    return is_lightgbm(file) ? read_lightgbm(file, options) : read_student(file, options);
+    if (is_lightgbm(file)) return read_lightgbm(file, options);
+    const Safetensors tensors = read_safetensors(file);
+    return is_forest_file(tensors) ? read_forest_file(tensors, options)
+                                   : read_student(tensors, options);
 }
 
 std::unique_ptr<Scorer> open_model(const char *path, const distilrank_options &options) {

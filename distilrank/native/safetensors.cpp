@@ -32,10 +32,11 @@ uint64_t header_size(std::string_view file) {
 }
 
 int64_t item_size(const std::string &dtype, const std::string &name) {
-    if (dtype == "F32") return 4;
+    if (dtype == "U8") return 1;
+    if (dtype == "F32" || dtype == "I32") return 4;
     if (dtype == "F64") return 8;
     refuse_file("tensor " + quoted(name) + " is of type " + quoted(dtype) +
-                ", expected F32 or F64");
+                ", expected F32, F64, I32 or U8");
 }
 
 // The bytes of `shape`; -1 where they are more than `most`.

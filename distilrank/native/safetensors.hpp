@@ -10,7 +10,7 @@
 namespace distilrank {
 
 struct Tensor {
-    std::string dtype; // F32 or F64
+    std::string dtype; // F32, F64, I32 or U8
     std::vector<int64_t> shape;
     std::string_view bytes; // little-endian, row after row; as many as dtype and shape say
 };

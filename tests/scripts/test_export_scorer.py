@@ -20,9 +20,10 @@ from distilrank.letor import MISSING
 from scripts.evaluate_ranking import evaluate_ranking
 from scripts.export_scorer import export_scorer
 
+MODEL, TEXT = export.MODEL, "model.txt"
 SCORED_BY = {"distilrank.h", "__init__.py", "files.py", "forest.py", "letor.py", "native.py"}
 ALWAYS = {
-    "LICENSE", "README.md", "model_card.md", "rows.csv", "score.c", "score.py", "scores.txt",
+    "LICENSE", "README.md", MODEL, "model_card.md", "rows.csv", "score.c", "score.py", "scores.txt",
     *(f"distilrank/{name}" for name in {*SCORED_BY, "scorer.py", "libdistilrank.so"}),
 }  # fmt: skip
 # Warnings are errors, and C99 is all that the compiler may know.
@@ -118,7 +119,8 @@ def by_python(folder: Path, tmp_path: Path, model: str) -> str:
 def check_everywhere(folder: Path, model: str, tmp_path: Path) -> None:
     """C, Python and ONNX Runtime score the exported documents alike."""
     expected, rows = np.loadtxt(folder / "scores.txt"), rows_of(folder)
-    np.testing.assert_allclose(load_model(folder / model).predict(rows), expected, rtol=1e-8)
+    reference = load_model(folder / (TEXT if (folder / TEXT).exists() else MODEL))
+    np.testing.assert_allclose(reference.predict(rows), expected, rtol=1e-8)
     in_c = by_c(folder, tmp_path / "build", model, "rows.csv")
     assert in_c.returncode == 0, in_c.stderr
     (tmp_path / "numpy-alone").mkdir()
@@ -138,23 +140,24 @@ def rows_of(folder: Path) -> np.ndarray:
 
 
 def test_a_student_scores_alike_from_c_python_and_onnx_runtime(student, tmp_path):
-    check_everywhere(student, "model.safetensors", tmp_path)
+    check_everywhere(student, MODEL, tmp_path)
 
 
-def test_a_forest_scores_alike_from_c_and_python(forest, tmp_path):
-    check_everywhere(forest, "model.txt", tmp_path)
+@pytest.mark.parametrize("model", [MODEL, TEXT])
+def test_a_forest_scores_alike_from_c_and_python(forest, tmp_path, model):
+    check_everywhere(forest, model, tmp_path)
 
 
 def test_a_student_that_fills_in_missing_values_has_documents_with_some(exporter, tmp_path):
     fill = np.arange(FEATURES, dtype=np.float32)
     folder = exporter.student(tmp_path / "fills", fill=fill)
     assert 0 < np.mean(rows_of(folder) == MISSING) < 0.1
-    check_everywhere(folder, "model.safetensors", tmp_path)
+    check_everywhere(folder, MODEL, tmp_path)
 
 
 def test_the_folders_hold_what_their_readme_lists_and_no_more(student, forest):
-    assert files(student) == ALWAYS | {"model.safetensors", "model.onnx"}
-    assert files(forest) == ALWAYS | {"model.txt"}
+    assert files(student) == ALWAYS | {"model.onnx"}
+    assert files(forest) == ALWAYS | {TEXT}
     for folder in (student, forest):
         text = (folder / "README.md").read_text()
         for name in files(folder) - {"README.md"}:
@@ -192,7 +195,7 @@ def test_a_folder_takes_the_place_of_an_older_one(exporter, tmp_path):
     (tmp_path / "lm").mkdir()
     (tmp_path / "lm" / "old").write_text("old")
     folder = exporter.export(exporter.fold.model, tmp_path / "lm", quality=exporter.forest)
-    assert files(folder) == ALWAYS | {"model.txt"}
+    assert files(folder) == ALWAYS | {TEXT}
     assert [path.name for path in tmp_path.iterdir()] == ["lm"]
 
 
@@ -219,14 +222,14 @@ def test_wrong_scores_are_not_exported(exporter, tmp_path, monkeypatch):
     ],
 )  # fmt: skip
 def test_the_c_example_says_what_is_wrong(student, tmp_path, spoil, words, said):
-    by_c(student, tmp_path / "build", "model.safetensors", "rows.csv")
+    by_c(student, tmp_path / "build", MODEL, "rows.csv")
     path = tmp_path / "build" / "spoilt"
-    path.write_bytes(spoil((student / "model.safetensors").read_bytes()))
+    path.write_bytes(spoil((student / MODEL).read_bytes()))
     done = by_c(student, tmp_path / "build", "spoilt", *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
 
 
 def test_the_c_example_takes_the_time(student, tmp_path):
-    done = by_c(student, tmp_path / "build", "model.safetensors", "rows.csv", "100")
+    done = by_c(student, tmp_path / "build", MODEL, "rows.csv", "100")
     assert 0 < float(done.stdout) < 1000

@@ -20,8 +20,8 @@ from distilrank.scorer import Scorer
 def test_files_of_no_kind(tmp_path, native_library):
     contents = {
         b"": "the file is empty",
-        b"tre": "the file is neither a network (safetensors) nor a forest (LightGBM text): it "
-        "starts with 'tre'",
+        b"tre": "the file is neither safetensors, as networks and forests are saved, nor a forest "
+        "as LightGBM text: it starts with 'tre'",
         b"\x89PNG\r\n\x1a\n" + bytes(100): "it starts with '?PNG?????'",
         b"{" + bytes(20): "the file is neither",
         b"<forest>" * 5: "the file is neither",
@@ -63,13 +63,11 @@ def test_the_c_functions_take_null(native_library):
     assert native.distilrank_scorer_features(None) == -1
 
 
-class NetworkFile:
-    """A saved network of layers 3-2-1, its header and numbers open to change."""
+class TensorFile:
+    """A saved model, its header and numbers open to change."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        student = random_student(np.random.default_rng(0), (3, 2, 1))
-        replace(student, fill=student.mean.astype(np.float32)).save(path)
         content = path.read_bytes()
         size = int.from_bytes(content[:8], "little")
         self.header = json.loads(content[8 : 8 + size])
@@ -77,8 +75,8 @@ class NetworkFile:
 
     def numbers(self, name: str) -> np.ndarray:
         begin, end = self.header[name]["data_offsets"]
-        dtype = "<f8" if self.header[name]["dtype"] == "F64" else "<f4"
-        return np.frombuffer(self.data, dtype)[begin // int(dtype[2]) : end // int(dtype[2])]
+        dtype = {"F64": "<f8", "F32": "<f4", "I32": "<i4", "U8": "<u1"}[self.header[name]["dtype"]]
+        return np.frombuffer(memoryview(self.data)[begin:end], dtype)
 
     def refusal(self, library, text: str | None = None, length: int | None = None) -> str:
         header = (json.dumps(self.header) if text is None else text).encode()
@@ -88,8 +86,12 @@ class NetworkFile:
 
 
 @pytest.fixture
-def file(tmp_path) -> NetworkFile:
-    return NetworkFile(tmp_path / "model.safetensors")
+def file(tmp_path) -> TensorFile:
+    """A network of layers 3-2-1 that fills in missing values."""
+    student = random_student(np.random.default_rng(0), (3, 2, 1))
+    path = tmp_path / "model.safetensors"
+    replace(student, fill=student.mean.astype(np.float32)).save(path)
+    return TensorFile(path)
 
 
 def set_metadata(key, value):
@@ -122,7 +124,7 @@ def rename(old, new):
          "has format 'distilrank-student-1', expected distilrank-student-2 with a tensor 'fill'"),
         (set_metadata("format", "distilrank-student-"), "expected distilrank-student-2"),
         (set_metadata("format", "distilrank-student-02"), "expected distilrank-student-2"),
-        (set_metadata("format", "pt"), "no network of distilrank: its format is 'pt'"),
+        (set_metadata("format", "pt"), "no model of distilrank: its format is 'pt'"),
         (drop("__metadata__", "format"), "its format is not said"),
         (drop("__metadata__"), "its format is not said"),
         (set_metadata("activation", "relu"), "activation is 'relu', expected 'relu6'"),
@@ -141,7 +143,7 @@ def rename(old, new):
         (set_tensor("mean", shape=[1, 3]), "'mean' has shape [1, 3], expected [any]"),
         (set_tensor("mean", shape=[6], dtype="F32"), "'mean' is of type F32, expected F64"),
         (set_tensor("weight0", shape=[3], dtype="F64"), "'weight0' is of type F64, expected F32"),
-        (set_tensor("weight0", dtype="BF16"), "is of type 'BF16', expected F32 or F64"),
+        (set_tensor("weight0", dtype="BF16"), "is of type 'BF16', expected F32, F64, I32 or U8"),
         (set_tensor("weight0", shape=[2, 4]), "24 bytes, which is not what F32 of shape [2, 4]"),
         (set_tensor("weight0", shape=[2**31, 2**31, 2**31]), "24 bytes, which is not what F32"),
         (set_tensor("weight0", shape=[0, 2**31, 2**31]), "24 bytes, which is not what F32"),
