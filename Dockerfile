@@ -1,6 +1,6 @@
 FROM condaforge/miniforge3:latest
 LABEL io.github.snakemake.containerized="true"
-LABEL io.github.snakemake.conda_env_hash="3345086dd651e745ec475315c99d0e12cb37851ac6680cc08468ed5754bbdd8c"
+LABEL io.github.snakemake.conda_env_hash="0e5358a9f383e7be39f207e125bda5fcae36e07cf77fc51fdde834fb20c1cd52"
 # Conda environment:
 #   source: envs/data.yaml
 #   prefix: /conda-envs/0f72be3db2483a737ef32d32eff881a6
@@ -56,7 +56,7 @@ RUN mkdir -p /conda-envs/f719130177e4bcf24398bbb5edc0ce2e
 COPY envs/lightgbm.yaml /conda-envs/f719130177e4bcf24398bbb5edc0ce2e/environment.yaml
 # Conda environment:
 #   source: envs/native.yaml
-#   prefix: /conda-envs/ac42597c79ea4bea1d411d444c3dccb5
+#   prefix: /conda-envs/5fe9cb2023da4d4c97d736fda6ca47af
 #   channels: [conda-forge, nodefaults]
 #   dependencies:
 #     - python=3.11
@@ -64,12 +64,11 @@ COPY envs/lightgbm.yaml /conda-envs/f719130177e4bcf24398bbb5edc0ce2e/environment
 #     - cxx-compiler>=1.11.0 # whichever compiler there is
 #     - ninja=1.13.2
 #     - numpy=2.4.6
-#     - tqdm=4.70.1
-RUN mkdir -p /conda-envs/ac42597c79ea4bea1d411d444c3dccb5
-COPY envs/native.yaml /conda-envs/ac42597c79ea4bea1d411d444c3dccb5/environment.yaml
+RUN mkdir -p /conda-envs/5fe9cb2023da4d4c97d736fda6ca47af
+COPY envs/native.yaml /conda-envs/5fe9cb2023da4d4c97d736fda6ca47af/environment.yaml
 # Conda environment:
 #   source: envs/report.yaml
-#   prefix: /conda-envs/27ed81dba0291e77db144ff9b6a4f081
+#   prefix: /conda-envs/f2f93199103d5e4924b5d41cff564c54
 #   channels: [conda-forge, nodefaults]
 #   dependencies:
 #     - python=3.11
@@ -80,9 +79,8 @@ COPY envs/native.yaml /conda-envs/ac42597c79ea4bea1d411d444c3dccb5/environment.y
 #     - pyyaml=6.0.3
 #     - scipy=1.17.1
 #     - seaborn=0.13.2
-#     - tqdm=4.70.1
-RUN mkdir -p /conda-envs/27ed81dba0291e77db144ff9b6a4f081
-COPY envs/report.yaml /conda-envs/27ed81dba0291e77db144ff9b6a4f081/environment.yaml
+RUN mkdir -p /conda-envs/f2f93199103d5e4924b5d41cff564c54
+COPY envs/report.yaml /conda-envs/f2f93199103d5e4924b5d41cff564c54/environment.yaml
 # Conda environment:
 #   source: envs/torch.yaml
 #   prefix: /conda-envs/627cfe3c6d40eae59e3af1b77edc91e1
@@ -99,7 +97,7 @@ COPY envs/torch.yaml /conda-envs/627cfe3c6d40eae59e3af1b77edc91e1/environment.ya
 RUN conda env create --prefix /conda-envs/0f72be3db2483a737ef32d32eff881a6 --file /conda-envs/0f72be3db2483a737ef32d32eff881a6/environment.yaml && \
     conda env create --prefix /conda-envs/baf2210eb38ddbbd6ba8d01a1ae96a32 --file /conda-envs/baf2210eb38ddbbd6ba8d01a1ae96a32/environment.yaml && \
     conda env create --prefix /conda-envs/f719130177e4bcf24398bbb5edc0ce2e --file /conda-envs/f719130177e4bcf24398bbb5edc0ce2e/environment.yaml && \
-    conda env create --prefix /conda-envs/ac42597c79ea4bea1d411d444c3dccb5 --file /conda-envs/ac42597c79ea4bea1d411d444c3dccb5/environment.yaml && \
-    conda env create --prefix /conda-envs/27ed81dba0291e77db144ff9b6a4f081 --file /conda-envs/27ed81dba0291e77db144ff9b6a4f081/environment.yaml && \
+    conda env create --prefix /conda-envs/5fe9cb2023da4d4c97d736fda6ca47af --file /conda-envs/5fe9cb2023da4d4c97d736fda6ca47af/environment.yaml && \
+    conda env create --prefix /conda-envs/f2f93199103d5e4924b5d41cff564c54 --file /conda-envs/f2f93199103d5e4924b5d41cff564c54/environment.yaml && \
     conda env create --prefix /conda-envs/627cfe3c6d40eae59e3af1b77edc91e1 --file /conda-envs/627cfe3c6d40eae59e3af1b77edc91e1/environment.yaml && \
     conda clean --all -y

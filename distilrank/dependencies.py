@@ -13,7 +13,7 @@ _IMPORT = re.compile(
     rf"^[ \t]*(?:from ({_NAME}) import (\([^)]*\)|[^\n]*)|import ({_NAME}))", flags=re.MULTILINE
 )
 # What a job says is no part of what it computes.
-_IGNORED = {"distilrank.logs"}
+_IGNORED = {"distilrank.job", "distilrank.progress"}
 
 
 def library_files(script: Path) -> list[str]:

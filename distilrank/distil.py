@@ -25,9 +25,9 @@ from distilrank.feed import Batch, Feed, ForestTeacher, Score
 from distilrank.files import replacing
 from distilrank.judge import NDCG, Judge, Measure
 from distilrank.letor import Dataset
-from distilrank.logs import progress
 from distilrank.losses import listwise_softmax
 from distilrank.net import Net
+from distilrank.progress import progress
 from distilrank.student import Student
 from distilrank.synthetic import Midpoints
 

@@ -12,7 +12,7 @@ FORMAT = "distilrank-forest-1"
 
 
 def save_forest(forest: Forest, path: str | os.PathLike) -> None:
-    """Write a safetensors file that `scorer.Scorer` opens; native/forest_file.cpp reads it.
+    """Write a safetensors file that `scorer.Scorer` opens; native/saved_forest.cpp reads it.
 
     The tensors are those of `Forest.arrays`, ``n_nodes`` as int32 and ``route`` only where some
     value is missing to some node. The header's ``features`` is a JSON list of the features' names,

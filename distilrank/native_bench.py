@@ -17,8 +17,8 @@ import numpy as np
 from distilrank.blueprints import Blueprint, make_network
 from distilrank.forest import Forest
 from distilrank.forest_times import ForestFacts, ForestSample
-from distilrank.logs import progress
 from distilrank.native_net import PER_WORD
+from distilrank.progress import progress
 from distilrank.student import Student
 from distilrank.timing import CALLS_AT_LEAST, core_sets
 

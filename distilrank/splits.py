@@ -15,8 +15,8 @@ from distilrank.archives import checked_blocks, member
 from distilrank.columns import Table
 from distilrank.formats import is_table
 from distilrank.letor import PROBLEMS, SPLITS, TOP, Dataset, SplitWriter
-from distilrank.logs import progress
 from distilrank.native import Rows, parse_blocks
+from distilrank.progress import progress
 
 # The file that is dealt into folds, in place of the three splits' own.
 ALL = "all"

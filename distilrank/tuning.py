@@ -18,7 +18,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 
 from distilrank.files import read_json, write_json
 from distilrank.letor import Dataset
-from distilrank.logs import progress
+from distilrank.progress import progress
 from distilrank.teacher import TUNABLE, bin_splits, grow
 
 _WHOLE = {"min_data_in_leaf", "lambdarank_truncation_level"}

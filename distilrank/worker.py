@@ -5,6 +5,8 @@ imported, libraries do not disturb each other, and a crash names the engine. The
 exchange lines of JSON over pipes.
 """
 
+from distilrank.job import end_with_parent
+
 import gc
 import json
 import os
@@ -19,7 +21,6 @@ import numpy as np
 
 from distilrank.engines import load_model, make_engine
 from distilrank.files import write_array
-from distilrank.logs import end_with_parent
 from distilrank.sweep import KERNELS, Bench, Point
 from distilrank.timing import DOCUMENTS_AT_MOST, Sampler
 

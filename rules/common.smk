@@ -19,7 +19,7 @@ from distilrank.folds import entry_of_fold
 from distilrank.folds import folds_of as folds_in
 from distilrank.layout import claim
 from distilrank.letor import SPLIT_FILES, SPLITS
-from distilrank.logs import SCHEDULER
+from distilrank.job import SCHEDULER
 from distilrank.machine import fingerprint
 from distilrank.naming import budget_name
 from distilrank.recipes import distilled_as, expand_grids

@@ -1,12 +1,13 @@
 """Measure what each layer of a dense student loses when it alone is pruned."""
 
+from distilrank.job import job
+
 import logging
 from pathlib import Path
 
 from distilrank.files import write_json
 from distilrank.identity import model_identity
 from distilrank.letor import Dataset
-from distilrank.logs import job
 from distilrank.planned import NativeTimes
 from distilrank.sensitivity import Probe, allocations, layer_points
 from distilrank.student import Student

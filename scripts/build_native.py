@@ -1,5 +1,7 @@
 """Build the native library with CMake."""
 
+from distilrank.job import job
+
 import logging
 import os
 import shutil
@@ -9,7 +11,6 @@ import tempfile
 from pathlib import Path
 
 from distilrank.files import replacing
-from distilrank.logs import job
 
 
 def build_native(sources: str | Path, output: str | Path, *options: str) -> None:

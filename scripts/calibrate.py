@@ -1,5 +1,7 @@
 """Time random networks in the native scorer, to fit its time model on."""
 
+from distilrank.job import job
+
 import logging
 import os
 import time
@@ -18,7 +20,6 @@ from distilrank.calibration import (
 )
 from distilrank.files import write_json
 from distilrank.forest_times import forest_design
-from distilrank.logs import job
 from distilrank.machine import fingerprint
 from distilrank.native import choose_library, library_version
 from distilrank.native_bench import PRECISIONS, Bench

@@ -1,5 +1,7 @@
 """Check every engine's scores of one model against the reference."""
 
+from distilrank.job import job
+
 import logging
 import os
 import tempfile
@@ -14,9 +16,9 @@ from distilrank.files import write_json
 from distilrank.identity import model_identity
 from distilrank.kendall import kendall_tau
 from distilrank.letor import Dataset
-from distilrank.logs import job, progress
 from distilrank.native import choose_library
 from distilrank.parity import References, check_errors, errors, quality_loss, spread_of
+from distilrank.progress import progress
 from distilrank.worker import Worker
 
 # Beside the one batch that scores every document, each batch scores enough for a full window and

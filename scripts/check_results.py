@@ -1,11 +1,12 @@
 """Stop the run where a student is not as sparse, or ranks worse, than the config demands."""
 
+from distilrank.job import job
+
 from pathlib import Path
 
 import pandas as pd
 
 from distilrank.files import write_json
-from distilrank.logs import job
 
 
 def check_results(checks: str | Path, output: str | Path) -> None:

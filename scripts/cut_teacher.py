@@ -1,10 +1,11 @@
 """Make a forest of the first trees of another one."""
 
+from distilrank.job import job
+
 from pathlib import Path
 from typing import Any
 
 from distilrank.files import read_json, write_json
-from distilrank.logs import job
 from distilrank.teacher import cut_forest, save_forest
 
 

@@ -1,5 +1,7 @@
 """List the architectures that keep to each time budget, from the calibration alone."""
 
+from distilrank.job import job
+
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -12,7 +14,6 @@ import yaml
 from distilrank.capacity import Capacity, Trained, learn
 from distilrank.design import Design, designs, plan_all, space_of
 from distilrank.files import read_json, write_json, write_text
-from distilrank.logs import job
 from distilrank.planned import NativeTimes
 
 StrPath = str | os.PathLike

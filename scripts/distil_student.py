@@ -1,5 +1,7 @@
 """Distil one dense student from its teacher."""
 
+from distilrank.job import job
+
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +18,6 @@ from distilrank.distil import (
     train,
     write_history,
 )
-from distilrank.logs import job
 from distilrank.scaling import fit_zscore
 from distilrank.scratch import nearby
 

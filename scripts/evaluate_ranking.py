@@ -1,5 +1,7 @@
 """Measure how a forest or a student ranks."""
 
+from distilrank.job import job
+
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -14,7 +16,6 @@ from distilrank.judge import NDCG, Judge
 from distilrank.kendall import taus_to_reference
 from distilrank.letor import Dataset
 from distilrank.lightgbm_text import read_lightgbm_text
-from distilrank.logs import job
 from distilrank.metrics import conventions
 from distilrank.significance import compare
 from distilrank.student import Student

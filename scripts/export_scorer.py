@@ -1,5 +1,7 @@
 """Write the folder of a model that stands alone."""
 
+from distilrank.job import job
+
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +9,6 @@ from typing import Any
 
 from distilrank.export import export_model
 from distilrank.files import read_json
-from distilrank.logs import job
 from distilrank.model_card import Facts, told_settings
 
 StrPath = str | os.PathLike

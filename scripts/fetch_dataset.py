@@ -1,5 +1,7 @@
 """Have a data set's archive, downloaded or a person's own, checked by sha256."""
 
+from distilrank.job import job
+
 import logging
 import os
 import shutil
@@ -9,7 +11,6 @@ from typing import Any
 
 from distilrank.download import download, fault, package_url
 from distilrank.files import replacing
-from distilrank.logs import job
 
 
 def fetch_dataset(

@@ -1,12 +1,13 @@
 """Fit the native scorer's time model on its calibration."""
 
+from distilrank.job import job
+
 import logging
 import os
 
 from distilrank.calibration import read_samples
 from distilrank.files import read_json, write_json
 from distilrank.forest_times import ForestSample, fit_forests
-from distilrank.logs import job
 from distilrank.native_errors import cross_validated, intervals
 from distilrank.native_fit import fit_native
 from distilrank.native_net import Geometry

@@ -1,10 +1,11 @@
 """Fit the time model of dense or sparse layers on the kernel sweep."""
 
+from distilrank.job import job
+
 import logging
 import os
 
 from distilrank.files import read_json, write_json
-from distilrank.logs import job
 from distilrank.predictor import fit, read_samples, relative_errors
 
 

@@ -1,12 +1,13 @@
 """Generate an archive of documents of a real sample's shape."""
 
+from distilrank.job import job
+
 import logging
 from pathlib import Path
 from typing import Any
 
 from distilrank.generate import Generator, Sample, write_archive
 from distilrank.letor import Dataset
-from distilrank.logs import job
 
 
 def generate_dataset(

@@ -1,5 +1,7 @@
 """Take over a person's own forest as LightGBM text, its columns in the data's order."""
 
+from distilrank.job import job
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,6 @@ from typing import Any
 from distilrank.files import read_json, write_json
 from distilrank.imported import import_forest
 from distilrank.lightgbm_text import write_lightgbm_text
-from distilrank.logs import job
 
 
 def import_teacher(

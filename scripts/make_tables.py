@@ -1,5 +1,7 @@
 """Write the report's tables (CSV and LaTeX) and the sentences made from them."""
 
+from distilrank.job import job
+
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -22,7 +24,6 @@ from distilrank import (
 from distilrank.cells import Column, text, used
 from distilrank.files import write_json, write_text
 from distilrank.judge import NDCG
-from distilrank.logs import job
 from distilrank.matched import Rules, match_forests
 from distilrank.recipes import Recipe
 from distilrank.results import Paths, measure_in, read_quality, read_timing

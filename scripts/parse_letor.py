@@ -1,5 +1,7 @@
 """Read one fold of a data set into train, vali and test."""
 
+from distilrank.job import job
+
 import logging
 import shutil
 import sys
@@ -9,7 +11,6 @@ from typing import Any
 from distilrank.files import read_json, temporary_beside, write_json
 from distilrank.folds import folds_of, is_dealt, source_fold
 from distilrank.letor import SPLIT_FILES, SPLITS
-from distilrank.logs import job
 from distilrank.splits import (
     ALL,
     Source,

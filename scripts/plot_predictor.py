@@ -1,11 +1,12 @@
 """Plot predicted against measured scoring times."""
 
+from distilrank.job import job
+
 import os
 
 import pandas as pd
 
 from distilrank import plots
-from distilrank.logs import job
 
 StrPath = str | os.PathLike
 

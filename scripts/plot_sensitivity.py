@@ -1,11 +1,12 @@
 """Plot nDCG@10 against the share of zeros of each layer alone."""
 
+from distilrank.job import job
+
 import os
 
 import pandas as pd
 
 from distilrank import pruning_plots
-from distilrank.logs import job
 from distilrank.plots import save
 
 StrPath = str | os.PathLike

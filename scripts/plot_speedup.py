@@ -1,11 +1,12 @@
 """Plot how much faster sparse engines are than the fastest dense one, by sparsity."""
 
+from distilrank.job import job
+
 import os
 
 import pandas as pd
 
 from distilrank import plots
-from distilrank.logs import job
 
 StrPath = str | os.PathLike
 

@@ -1,11 +1,12 @@
 """Plot nDCG@10 on test against scoring time for one data set."""
 
+from distilrank.job import job
+
 import os
 
 import pandas as pd
 
 from distilrank import plots
-from distilrank.logs import job
 
 StrPath = str | os.PathLike
 

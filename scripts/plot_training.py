@@ -1,11 +1,12 @@
 """Plot the students' loss and nDCG@10 on vali by epoch."""
 
+from distilrank.job import job
+
 import os
 
 import pandas as pd
 
 from distilrank import plots
-from distilrank.logs import job
 
 StrPath = str | os.PathLike
 

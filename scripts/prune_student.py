@@ -1,5 +1,7 @@
 """Prune a dense student to one sparsity, train what is left and remove its dead neurons."""
 
+from distilrank.job import job
+
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -16,7 +18,6 @@ from distilrank.distil import (
     train,
     write_history,
 )
-from distilrank.logs import job
 from distilrank.pruning import check_pruned, pruned_from, pruned_layers, rising_masks
 from distilrank.scratch import nearby
 from distilrank.student import Student

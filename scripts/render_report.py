@@ -1,12 +1,13 @@
 """Put tables, figures and sentences together into one HTML file that opens offline."""
 
+from distilrank.job import job
+
 import logging
 import os
 from pathlib import Path
 
 from distilrank import page
 from distilrank.files import read_json, write_text
-from distilrank.logs import job
 from distilrank.results import Paths
 
 StrPath = str | os.PathLike

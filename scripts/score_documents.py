@@ -1,5 +1,7 @@
 """Score every split with its teacher, and take the midpoints of the teacher's splits."""
 
+from distilrank.job import job
+
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,7 +10,6 @@ import lightgbm
 from distilrank.files import write_array
 from distilrank.letor import Dataset
 from distilrank.lightgbm_text import read_lightgbm_text
-from distilrank.logs import job
 from distilrank.scaling import present_range
 from distilrank.synthetic import Midpoints
 from distilrank.teacher import score

@@ -1,11 +1,12 @@
 """Take a dense student over from another recipe that distils alike."""
 
+from distilrank.job import job
+
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 from distilrank.files import replacing
-from distilrank.logs import job
 from distilrank.student import Student
 
 

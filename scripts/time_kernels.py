@@ -1,5 +1,7 @@
 """Time single layers over shapes, sparsities and batches, to fit the time predictors on."""
 
+from distilrank.job import job
+
 import csv
 import logging
 import os
@@ -10,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from distilrank.files import replacing, write_json
-from distilrank.logs import job, progress
 from distilrank.machine import fingerprint
+from distilrank.progress import progress
 from distilrank.sweep import KERNELS, as_json, design
 from distilrank.timing import core_sets
 from distilrank.worker import Worker

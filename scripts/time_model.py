@@ -1,5 +1,7 @@
 """Time one model on its engines, in interleaved rounds, beside the reference forest."""
 
+from distilrank.job import job
+
 import logging
 import os
 from collections.abc import Sequence
@@ -13,9 +15,9 @@ import numpy as np
 from distilrank.engines import Model, check_reference, engines_for, load_model, make_engine
 from distilrank.files import read_json, write_json
 from distilrank.identity import model_identity
-from distilrank.logs import job, progress
 from distilrank.machine import fingerprint
 from distilrank.native import choose_library
+from distilrank.progress import progress
 from distilrank.timing import DOCUMENTS_AT_MOST, core_sets, round_order, summarise
 from distilrank.worker import Worker
 

@@ -1,12 +1,13 @@
 """Train one forest, as its entry in the catalogue says or as it was tuned."""
 
+from distilrank.job import job
+
 import logging
 from pathlib import Path
 from typing import Any
 
 from distilrank.files import read_json, write_json
 from distilrank.letor import Dataset
-from distilrank.logs import job
 from distilrank.teacher import STOPPED_ON, save_forest, train_forest
 
 

@@ -1,12 +1,13 @@
 """Search the settings of one forest."""
 
+from distilrank.job import job
+
 import logging
 from pathlib import Path
 from typing import Any
 
 from distilrank.files import write_json
 from distilrank.letor import Dataset
-from distilrank.logs import job
 from distilrank.teacher import STOPPED_ON
 from distilrank.tuning import best_of, trained_settings, tune_forest
 

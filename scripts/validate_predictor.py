@@ -1,5 +1,7 @@
 """Predicted against measured time: layers held out of the fit, and the students themselves."""
 
+from distilrank.job import job
+
 import logging
 import os
 from collections.abc import Iterable
@@ -8,7 +10,6 @@ from typing import Any
 from distilrank.calibration import read_samples as read_calibration
 from distilrank.files import read_json, write_json
 from distilrank.identity import model_identity
-from distilrank.logs import job
 from distilrank.machine import check_one
 from distilrank.native import choose_library, library_version
 from distilrank.native_errors import forest_lines, layer_lines, network_lines

@@ -13,8 +13,8 @@
 #include <system_error>
 
 #include "file_error.hpp"
-#include "forest_file.hpp"
 #include "lightgbm_text.hpp"
+#include "saved_forest.hpp"
 #include "student_file.hpp"
 
 namespace distilrank {

@@ -51,7 +51,7 @@ def test_a_job_on_a_full_disk_fails_with_the_sentence(tmp_path):
     code = f"""
 import numpy as np
 from distilrank.files import write_array
-from distilrank.logs import job
+from distilrank.job import job
 with job("{tmp_path}/disk/job.log"):
     write_array("{tmp_path}/disk/made.npy", np.zeros(100_000))
 """

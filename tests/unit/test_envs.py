@@ -98,8 +98,12 @@ def imports(path: Path, in_functions: bool) -> set[str]:
 def needed_by(script: Path, env: str) -> set[str]:
     """All that ``script`` imports in ``env``; engines' own libraries count in one environment."""
     needed = set()
-    # Every script logs, although an edit of `logs` reruns nothing.
-    for file in (script, ROOT / "distilrank" / "logs.py", *map(Path, library_files(script))):
+    files = [script, *map(Path, library_files(script))]
+    # Edits of these rerun nothing, so that nobody's files name them.
+    said = [ROOT / "distilrank" / f"{name}.py" for name in ("job", "progress")]
+    texts = [file.read_text() for file in files]
+    files += [each for each in said if any(f"distilrank.{each.stem} " in text for text in texts)]
+    for file in files:
         optional = file.parent.name == "engines" and env != "engines.yaml"
         needed |= imports(file, in_functions=not optional)
     return needed

@@ -194,7 +194,7 @@ MEASURED = {"check_parity_teacher", "check_parity_student", "time_teacher", "tim
 @pytest.mark.parametrize(
     ("edited", "runs", "stays"),
     [
-        ("logs.py", set(), DATA | TEACHERS | STUDENTS | MEASURED | set(REPORT)),
+        ("job.py", set(), DATA | TEACHERS | STUDENTS | MEASURED | set(REPORT)),
         ("page.py", set(PAGE), DATA | TEACHERS | STUDENTS | MEASURED | {"make_tables"}),
         ("timing.py", {"time_teacher", "time_student"}, DATA | TRAINED),
         ("losses.py", STUDENTS, DATA | TEACHERS),

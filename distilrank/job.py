@@ -1,18 +1,18 @@
-"""What a job says: a log file with everything, a console with one sentence, progress bars."""
+"""What a script runs in: a log with everything, one sentence on failure, an end with its parent.
+
+Scripts import this first: before a job has loaded its libraries, which takes seconds on a machine
+with other work, nobody would end it.
+"""
 
 import ctypes
 import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
 
-from tqdm import tqdm
-
-Item = TypeVar("Item")
 _PR_SET_PDEATHSIG = 1
 # The variable that tells jobs the scheduler's process id.
 SCHEDULER = "DISTILRANK_SCHEDULER"
@@ -47,11 +47,6 @@ def job(log: str | os.PathLike) -> Iterator[None]:
             handler.close()
 
 
-def progress(items: Iterable[Item], what: str, total: int | None = None) -> Iterable[Item]:
-    """Wrap ``items`` in a progress bar; silent where the console is no terminal."""
-    return tqdm(items, desc=what, total=total, leave=False, disable=None, dynamic_ncols=True)
-
-
 def end_with_parent() -> None:
     """Have Linux end this process when its parent dies, so that no orphan writes results.
 
@@ -65,3 +60,8 @@ def end_with_parent() -> None:
         os.kill(int(os.environ.get(SCHEDULER, os.getpid())), 0)
     except ProcessLookupError:
         sys.exit("the scheduler that started this job is gone; so the job ends")
+
+
+# Snakemake gives its scripts this name, before their first line.
+if hasattr(sys.modules["__main__"], "snakemake"):
+    end_with_parent()

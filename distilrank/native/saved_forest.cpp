@@ -1,4 +1,4 @@
-#include "forest_file.hpp"
+#include "saved_forest.hpp"
 
 #include <numeric>
 #include <string>
