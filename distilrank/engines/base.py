@@ -22,8 +22,8 @@ Model = Forest | Student
 # Largest error that a correct engine may show, in standard deviations of the reference's scores.
 # float32 sums of a few hundred terms round at about 1e-7 each: networks measure 1e-7..6e-6 and
 # QuickScorer's float32 sum over some 600 trees 4e-6. A wrong column, bias or split shows 1e-3 or
-# more. bf16 keeps 8 bits of a number: a few roundings of 2^-9 measure 1e-3 to 3e-3 on average, up to
-# 7e-3 for networks of some hundred weights, and 2.3e-2 for one document of 100,000. So for it too
+# more. bf16 keeps 8 bits of a number: a few roundings of 2^-9 measure 1e-3 to 3e-3 on average, for
+# networks of some hundred weights up to 7e-3, and 2.3e-2 for one document of 100,000. So for it too
 # the mean is the sharp bound: bits cut off instead of rounded measure 1.6e-2 to 2.9e-2.
 # int8 answers to `quantise.predict_int8`. Beside a half, float32 picks the other code now and then:
 # 200,000 rows like MSLR's measure up to 1.8e-2 for a document or two, and 2e-5 on average. So the
