@@ -88,7 +88,7 @@ def newer(path):
     [
         (newer, "has format 'distilrank-student-9', made by a newer distilrank; this one reads 1"),
         (lambda path: path.write_bytes(path.read_bytes()[:-3]), "cut short|data"),
-        (lambda path: path.write_bytes(b"\x80\x04cos\nsystem\n"), "neither a network"),
+        (lambda path: path.write_bytes(b"\x80\x04cos\nsystem\n"), "neither safetensors"),
         (lambda path: path.unlink(), "cannot be opened: No such file or directory"),
     ],
 )  # fmt: skip
