@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,6 +42,13 @@ def written(folder: Path, text: str) -> str:
     path = folder / "changed.yaml"
     path.write_text(text, encoding="utf-8")
     return str(path)
+
+
+def begin(folder: Path, finished: Path) -> None:
+    """Results with what a run does not train: the download, and libraries that take a minute."""
+    (folder / "results").mkdir()
+    (folder / "results/raw").symlink_to(finished / "results/raw")
+    shutil.copytree(finished / "results/native", folder / "results/native")
 
 
 def test_the_report_is_one_file_that_opens_offline(finished: Path) -> None:
@@ -148,9 +156,7 @@ def test_a_second_run_does_nothing(finished: Path) -> None:
 
 def test_the_same_seed_gives_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     target = f"{RUN}/sp950.safetensors"
-    raw = tmp_path / "results" / "raw"
-    raw.parent.mkdir()
-    raw.symlink_to(finished / "results/raw")
+    begin(tmp_path, finished)
     done = snakemake(tmp_path, "--configfile", str(SMALL), "--", target)
     assert done.returncode == 0, done.stderr[-4000:]
     assert (tmp_path / target).read_bytes() == (finished / target).read_bytes()
@@ -255,8 +261,7 @@ def test_an_interrupted_run_is_taken_up_again(
 
     SIGKILL ends the scheduler alone: its jobs end by themselves, not to disturb the next run.
     """
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results/raw").symlink_to(finished / "results/raw")
+    begin(tmp_path, finished)
     arguments = ("--configfile", str(SMALL), "--nolock", "--rerun-incomplete", "pruned")
     running = subprocess.Popen(
         command(tmp_path, *arguments),
