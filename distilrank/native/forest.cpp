@@ -19,14 +19,14 @@ struct ForestModel {
     std::string why_no_block;
     distilrank_level level = DISTILRANK_PORTABLE;
     ForestKernel kernel = score_forest_portable;
-    int64_t n_features, n_trees, max_leaves = 0;
+    int64_t n_features, n_trees, max_leaves;
 
     ForestModel(const distilrank_forest &forest, const distilrank_options &options)
-        : walk(forest), why_no_block(BlockModel::unsuited(forest)), n_features(forest.n_features),
-          n_trees(forest.n_trees) {
-        if (why_no_block.empty()) block = std::make_unique<BlockModel>(forest);
-        for (int64_t tree = 0; tree < n_trees; ++tree)
-            max_leaves = std::max(max_leaves, forest.n_nodes[tree] + 1);
+        : walk(forest), n_features(forest.n_features), n_trees(forest.n_trees) {
+        const LeafRanges ranges(forest);
+        max_leaves = ranges.most;
+        why_no_block = BlockModel::unsuited(forest, ranges);
+        if (why_no_block.empty()) block = std::make_unique<BlockModel>(forest, ranges);
         choose(usable_level(distilrank_level(options.level)));
     }
 
@@ -54,10 +54,12 @@ public:
         program_ = model_->block->program();
         const size_t conditions = model_->block->n_conditions();
         columns_.resize(size_t{kTile} * kDocuments);
-        words_.resize(kWords * (conditions + kLeaves + 1 + kTogether * kCodeBits) + kDocuments);
+        words_.resize(kWords * (kLeaves + 1 + kTogether * kCodeBits) + kDocuments);
+        // A megabyte for a large forest, which every call writes before it reads: not cleared.
+        conditions_.reserve(kWords * conditions);
         buffers_.columns = columns_.data();
-        buffers_.conditions = words_.data();
-        buffers_.reach = buffers_.conditions + kWords * conditions;
+        buffers_.conditions = conditions_.data();
+        buffers_.reach = words_.data();
         buffers_.codes = buffers_.reach + kWords * (kLeaves + 1);
         buffers_.sums = buffers_.codes + kWords * kTogether * kCodeBits;
     }
@@ -99,7 +101,7 @@ private:
     ForestProgram program_{};
     ForestBuffers buffers_{};
     Aligned<float> columns_;
-    Aligned<uint64_t> words_;
+    Aligned<uint64_t> conditions_, words_;
     std::vector<float> clean_;
 };
 

@@ -31,8 +31,8 @@ double middle_half(const TreeView &tree, std::vector<double> &values) {
 
 class BlockModel::Builder {
 public:
-    Builder(BlockModel &model, const distilrank_forest &forest)
-        : model_(model), forest_(forest), splits_(sorted_splits(forest)) {}
+    Builder(BlockModel &model, const distilrank_forest &forest, const LeafRanges &ranges)
+        : model_(model), forest_(forest), ranges_(ranges), splits_(sorted_splits(forest)) {}
 
     void build() {
         add_searches();
@@ -45,6 +45,7 @@ public:
 private:
     BlockModel &model_;
     const distilrank_forest &forest_;
+    const LeafRanges &ranges_;
     const Splits splits_; // the place of a threshold is its condition's number
     std::map<std::tuple<int32_t, int>, int32_t> missing_; // condition, by feature and kind
     // Conditions by what they are made of: a threshold's, and a route's bits; -1: not yet.
@@ -59,7 +60,6 @@ private:
     };
     std::vector<Part> parts_;
     std::vector<int32_t> count_;
-    std::vector<double> low_; // each tree's smallest value
 
     int32_t new_condition() { return int32_t(model_.n_conditions_++); }
 
@@ -124,14 +124,8 @@ private:
 
     // Values count from their tree's smallest, in quanta: the widest tree's take 32 bits.
     void find_quantum() {
-        double widest = 0;
-        Trees(forest_).each([&](int64_t, const TreeView &tree) {
-            const auto [low, high] = std::minmax_element(tree.value, tree.value + tree.nodes + 1);
-            widest = std::max(widest, *high - *low);
-            model_.offset_ += *low;
-            low_.push_back(*low);
-        });
-        model_.quantum_ = widest > 0 ? widest / 4294967295.0 : 1.0;
+        for (const double low : ranges_.low) model_.offset_ += low;
+        model_.quantum_ = ranges_.widest > 0 ? ranges_.widest / 4294967295.0 : 1.0;
     }
 
     // Memory that grows by and by is copied over and over.
@@ -155,7 +149,7 @@ private:
                                  int64_t(model_.value_bytes_.size())});
         add_nodes(tree);
         slots_ += leaves;
-        add_values(tree, low_[size_t(trees)]);
+        add_values(tree, ranges_.low[size_t(trees)]);
     }
 
     static int32_t code_bits(const TreeView &tree) {
@@ -228,21 +222,30 @@ private:
     }
 };
 
-BlockModel::BlockModel(const distilrank_forest &forest) : n_features_(int32_t(forest.n_features)) {
-    Builder(*this, forest).build();
+LeafRanges::LeafRanges(const distilrank_forest &forest) {
+    low.reserve(size_t(forest.n_trees));
+    Trees(forest).each([&](int64_t, const TreeView &tree) {
+        double least = tree.value[0], largest = least;
+        for (int64_t leaf = 1; leaf <= tree.nodes; ++leaf) {
+            least = std::min(least, tree.value[leaf]);
+            largest = std::max(largest, tree.value[leaf]);
+        }
+        low.push_back(least);
+        widest = std::max(widest, largest - least);
+        most = std::max(most, tree.nodes + 1);
+    });
 }
 
-std::string BlockModel::unsuited(const distilrank_forest &forest) {
+BlockModel::BlockModel(const distilrank_forest &forest, const LeafRanges &ranges)
+    : n_features_(int32_t(forest.n_features)) {
+    Builder(*this, forest, ranges).build();
+}
+
+std::string BlockModel::unsuited(const distilrank_forest &forest, const LeafRanges &ranges) {
     constexpr int64_t kTrees = 65536; // 32-bit sums of 16-bit halves hold as many
     if (forest.n_trees > kTrees) return "more than 65536 trees";
-    int64_t most = 0;
-    double widest = 0;
-    Trees(forest).each([&](int64_t, const TreeView &tree) {
-        most = std::max(most, tree.nodes + 1);
-        const auto [low, high] = std::minmax_element(tree.value, tree.value + tree.nodes + 1);
-        widest = std::max(widest, *high - *low);
-    });
-    if (most > kLeaves) return "a tree has more than 256 leaves";
+    const double widest = ranges.widest;
+    if (ranges.most > kLeaves) return "a tree has more than 256 leaves";
     // Leaves are rounded to 2^-33 of the widest tree's range: far too little to be seen, unless
     // that range is beyond comparison with what most leaves say: those of some tree at least.
     bool compares = !(widest > 0);

@@ -39,14 +39,23 @@ using Aligned = std::vector<T, CacheAligned<T>>;
 // Throws std::invalid_argument with a sentence for whatever a scorer could stumble over.
 void check_forest(const distilrank_forest &forest);
 
+// What the leaves of a forest's trees lie between.
+struct LeafRanges {
+    explicit LeafRanges(const distilrank_forest &forest); // checked
+
+    std::vector<double> low; // each tree's smallest value
+    double widest = 0;       // of the trees' largest less their smallest values
+    int64_t most = 0;        // leaves of a tree
+};
+
 // The forest for scoring documents by the block; see forest_program.hpp.
 class BlockModel {
 public:
-    // `forest` was checked and suits().
-    explicit BlockModel(const distilrank_forest &forest);
+    // `forest` was checked and suits; the ranges are its own.
+    BlockModel(const distilrank_forest &forest, const LeafRanges &ranges);
 
     // Why the forest cannot be scored by the block; empty where it can.
-    static std::string unsuited(const distilrank_forest &forest);
+    static std::string unsuited(const distilrank_forest &forest, const LeafRanges &ranges);
 
     ForestProgram program() const;
     size_t n_conditions() const { return n_conditions_; }
