@@ -22,8 +22,8 @@ from distilrank.synthetic import Midpoints
 # In standard deviations of the scores, the largest difference: as the parity check has it.
 TOLERANCE = TOLERANCES["fp32"]
 DOCUMENTS = 100
-# What the library opens.
-MODEL = "model.safetensors"
+# What the library opens; a forest is there as LightGBM text too.
+MODEL, TEXT = "model.safetensors", "model.txt"
 _MISSING_SHARE = 0.02
 _SEED = 0
 
@@ -59,7 +59,7 @@ def export_model(
             shutil.copyfile(model_path, made / MODEL)
             (made / "model.onnx").write_bytes(onnx_bytes(model))
         else:
-            shutil.copyfile(model_path, made / "model.txt")
+            shutil.copyfile(model_path, made / TEXT)
             save_forest(model, made / MODEL)
         # Nine digits give back every float32.
         np.savetxt(made / "rows.csv", rows, "%.9g", delimiter=",")
@@ -85,7 +85,7 @@ def check_scores(folder: Path, model: Model, rows: np.ndarray, expected: np.ndar
     """Raise ``ValueError`` unless a folder's own files give the expected scores of ``rows``."""
     library = folder / "distilrank" / LIBRARY
     found = {}
-    for name in (MODEL,) if isinstance(model, Student) else (MODEL, "model.txt"):
+    for name in (MODEL,) if isinstance(model, Student) else (MODEL, TEXT):
         with Scorer(folder / name, library=library) as scorer:
             found[f"{LIBRARY} with {name}"] = scorer.score(rows)
     if isinstance(model, Student):
@@ -145,7 +145,7 @@ def _network_files(student: Student) -> dict[str, str]:
 
 _FOREST_FILES = {
     MODEL: "the forest: its trees' numbers, and the features' names",
-    "model.txt": "the same forest as LightGBM text, for LightGBM and others; the library reads it "
+    TEXT: "the same forest as LightGBM text, for LightGBM and others; the library reads it "
     "too, taking longer",
 }
 _README = """# An exported model

@@ -17,9 +17,9 @@ from distilrank.dependencies import library_digest, native_files
 from distilrank.files import read_json
 from distilrank.folds import entry_of_fold
 from distilrank.folds import folds_of as folds_in
+from distilrank.job import SCHEDULER
 from distilrank.layout import claim
 from distilrank.letor import SPLIT_FILES, SPLITS
-from distilrank.job import SCHEDULER
 from distilrank.machine import fingerprint
 from distilrank.naming import budget_name
 from distilrank.recipes import distilled_as, expand_grids

@@ -55,10 +55,9 @@ public:
         const size_t conditions = model_->block->n_conditions();
         columns_.resize(size_t{kTile} * kDocuments);
         words_.resize(kWords * (kLeaves + 1 + kTogether * kCodeBits) + kDocuments);
-        // A megabyte for a large forest, which every call writes before it reads: not cleared.
-        conditions_.reserve(kWords * conditions);
+        conditions_.reset(new Condition[conditions]);
         buffers_.columns = columns_.data();
-        buffers_.conditions = conditions_.data();
+        buffers_.conditions = reinterpret_cast<uint64_t *>(conditions_.get());
         buffers_.reach = words_.data();
         buffers_.codes = buffers_.reach + kWords * (kLeaves + 1);
         buffers_.sums = buffers_.codes + kWords * kTogether * kCodeBits;
@@ -101,7 +100,12 @@ private:
     ForestProgram program_{};
     ForestBuffers buffers_{};
     Aligned<float> columns_;
-    Aligned<uint64_t> conditions_, words_;
+    // A megabyte for a large forest, which every call writes before it reads: not cleared.
+    struct alignas(64) Condition {
+        uint64_t words[kWords];
+    };
+    std::unique_ptr<Condition[]> conditions_;
+    Aligned<uint64_t> words_;
     std::vector<float> clean_;
 };
 

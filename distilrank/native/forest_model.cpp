@@ -199,7 +199,7 @@ private:
     static uint16_t offset(int32_t slot) { return uint16_t(8 * slot); }
 
     void add_values(const TreeView &tree, double low) {
-        const size_t size = size_t{1} << code_bits(tree), row = row_of(size);
+        const size_t size = size_t{1} << model_.trees_.back().code_bits, row = row_of(size);
         const size_t first = model_.values_.size(), first_byte = model_.value_bytes_.size();
         model_.values_.resize(first + size, 0);
         model_.value_bytes_.resize(first_byte + kValueBytes * row, 0);

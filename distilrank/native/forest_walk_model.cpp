@@ -23,7 +23,7 @@ WalkModel::WalkModel(const distilrank_forest &forest) : n_features_(int32_t(fore
     size_t nodes = 0;
     bool routed = false;
     Trees(forest).each([&](int64_t, const TreeView &tree) {
-        if (tree.nodes) nodes += size_t(2 * tree.nodes + 1);
+        if (tree.nodes) nodes += tree.slots();
         for (int64_t node = 0; node < tree.nodes && !routed; ++node) routed = tree.route_of(node);
     });
     nodes_.reset(new WalkNode[nodes]);
@@ -50,8 +50,9 @@ WalkModel::WalkModel(const distilrank_forest &forest) : n_features_(int32_t(fore
 int32_t WalkModel::add(const TreeView &tree, size_t &next, Shape &shape) {
     auto &[leaves, place, depth] = shape;
     tree.count_leaves(leaves);
-    place.assign(tree.slots(), 0);
-    depth.assign(tree.slots(), 0);
+    place.resize(tree.slots());
+    depth.resize(tree.slots());
+    place[0] = depth[0] = 0;
     int32_t most = 0;
     for (int64_t k = 0; k < tree.nodes; ++k) {
         const size_t left = tree.slot(tree.left[k]), right = tree.slot(tree.right[k]);

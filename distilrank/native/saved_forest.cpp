@@ -1,6 +1,7 @@
 #include "saved_forest.hpp"
 
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -73,8 +74,8 @@ std::unique_ptr<Scorer> read_forest_file(const Safetensors &file,
     const Numbers<int32_t> left(file, "left", {nodes});
     const Numbers<int32_t> right(file, "right", {nodes});
     const Numbers<double> value(file, "value", {nodes + trees});
-    std::vector<uint8_t> route;
-    if (file.tensors.count("route")) route = numbers_of<uint8_t>(file, "route", {nodes});
+    std::optional<Numbers<uint8_t>> route;
+    if (file.tensors.count("route")) route.emplace(file, "route", std::vector<int64_t>{nodes});
     distilrank_forest forest{};
     forest.n_features = count_features(file);
     forest.n_trees = trees;
@@ -83,7 +84,7 @@ std::unique_ptr<Scorer> read_forest_file(const Safetensors &file,
     forest.threshold = threshold.data();
     forest.left = left.data();
     forest.right = right.data();
-    forest.route = route.empty() ? nullptr : route.data();
+    forest.route = route ? route->data() : nullptr;
     forest.value = value.data();
     return make_forest(forest, options);
 }

@@ -89,19 +89,19 @@ public:
         const Tensor &tensor = tensor_of(file, name);
         check_tensor(tensor, name, type_of<Number>(), shape);
         data_ = reinterpret_cast<const Number *>(tensor.bytes.data());
-        size_ = tensor.bytes.size() / sizeof(Number);
         const bool aligned = reinterpret_cast<uintptr_t>(data_) % alignof(Number) == 0;
         if (aligned && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__) return;
         copy_ = numbers_of<Number>(file, name, shape);
         data_ = copy_.data();
     }
 
+    Numbers(const Numbers &) = delete; // `data_` may point into `copy_`
+    Numbers &operator=(const Numbers &) = delete;
+
     const Number *data() const { return data_; }
-    size_t size() const { return size_; }
 
 private:
     const Number *data_;
-    size_t size_;
     std::vector<Number> copy_;
 };
 

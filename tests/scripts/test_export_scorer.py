@@ -20,7 +20,7 @@ from distilrank.letor import MISSING
 from scripts.evaluate_ranking import evaluate_ranking
 from scripts.export_scorer import export_scorer
 
-MODEL, TEXT = export.MODEL, "model.txt"
+MODEL, TEXT = "model.safetensors", "model.txt"
 SCORED_BY = {"distilrank.h", "__init__.py", "files.py", "forest.py", "letor.py", "native.py"}
 ALWAYS = {
     "LICENSE", "README.md", MODEL, "model_card.md", "rows.csv", "score.c", "score.py", "scores.txt",
