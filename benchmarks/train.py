@@ -45,6 +45,7 @@ from distilrank import distil
 from distilrank.distil import Lesson, Schedule, new_student, open_lesson, train
 from distilrank.feed import Feed, ForestTeacher
 from distilrank.files import write_array
+from distilrank.judge import Judge
 from distilrank.letor import Dataset, SplitWriter
 from distilrank.machine import machine_line
 from distilrank.metrics import Judged
@@ -223,7 +224,8 @@ NAMED: Mapping[Callable[..., Any], str] = {
     Midpoints.draw_places: "drawing",
     ForestTeacher.__call__: "teacher",
     Net.outputs: "forward",
-    distil._validate: "validation",
+    distil._scores: "validation",
+    Judge.mean: "validation",
     torch.Tensor.backward: "backward",
     torch.optim.Adam.step: "optimiser",
     futures.wait: "waiting",

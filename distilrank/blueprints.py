@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from distilrank.native_net import Geometry, NativeNet
 from distilrank.student import Student
 from distilrank.sweep import FIT, MOST_SKEW, VALIDATE, between, evenly_spread, skewed_mask
 
@@ -15,6 +16,9 @@ from distilrank.sweep import FIT, MOST_SKEW, VALIDATE, between, evenly_spread, s
 _DENSE_FIRST, _SPARSE_LATER = 0.35, 0.15
 # Near a badly predicted network: each number within this factor.
 _NEAR = 1.2
+# So many networks of the fit, and their batches, are enough for the costs of one kind of layer;
+# and so many are drawn to find one.
+_ENOUGH, _DRAWN = 10, 20
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,51 @@ def near(blueprint: Blueprint, seed: int) -> Blueprint:
         widths=(blueprint.widths[0], *hidden, 1),
         sparsities=shares,
         batch=max(1, round(moved(blueprint.batch))),
+        part=FIT,
+        seed=seed,
+    )
+
+
+def more_sparse(
+    fitted: Sequence[NativeNet], settings: Mapping[str, Any], geometry: Geometry, seed: int
+) -> list[Blueprint]:
+    """Networks for the fit with sparse layers behind the first, where it has few of them.
+
+    Beside AMX's tiles few layers are stored sparse, and dropping neurons that read nothing leaves
+    those behind the first denser than they were drawn: a design holds next to none.
+
+    Args:
+        fitted: the networks of the fit, all of one precision, as they run.
+        settings: the config's ``calibration`` section.
+        geometry: of the kernels that run them.
+        seed: the first network's, counted on from there.
+    """
+    lacking = _ENOUGH - sum(any(layer.sparse for layer in net.layers[1:]) for net in fitted)
+    if lacking <= 0 or settings["hidden_layers"][1] < 2:
+        return []
+    precision = fitted[0].precision
+    made: list[Blueprint] = []
+    for drawn in range(seed, seed + lacking * _DRAWN):
+        blueprint = _sparse_behind(settings, geometry.sparse_share(precision), drawn)
+        net = NativeNet.of_student(make_network(blueprint), precision, geometry)
+        made += [blueprint] if net.layers[1].sparse else []
+        if len(made) == lacking:
+            break
+    return made
+
+
+def _sparse_behind(settings: Mapping[str, Any], most: float, seed: int) -> Blueprint:
+    """Two of the wider hidden layers, of which the second has fewer non-zeros than ``most``."""
+    unit = np.random.default_rng(seed).random(6).tolist()
+    low, high = settings["widths"]
+    widths = [round(between(((low * high) ** 0.5, high), share)) for share in unit[:2]]
+    density = between((most / 4, most / 1.25), unit[2])
+    return Blueprint(
+        widths=(settings["features"][int(unit[3] * len(settings["features"]))], *widths, 1),
+        sparsities=(0.0, 1 - density, 0.0),
+        skew=0.0,
+        bias=unit[4] - 0.3,
+        batch=round(between(settings["own_batches"], unit[5])),
         part=FIT,
         seed=seed,
     )

@@ -20,6 +20,8 @@ from distilrank.synthetic import Midpoints
 Score = Callable[[np.ndarray], np.ndarray]
 # Batches that wait for the trainer, for each thread that makes them.
 _AHEAD = 4
+# Documents that are made at a time.
+_BLOCK = 512
 # Apart from the numbers of epochs, which the order of documents is drawn by.
 _ORDER, _SYNTHETIC = 0, 1
 
@@ -139,12 +141,22 @@ class Feed:
         chosen = np.sort((self.plan(epoch) if plan is None else plan)[step])
         sizes = self.train.group_sizes[chosen] if self.by_query else None
         real = chosen if sizes is None else ranges(self.train.offsets[chosen], sizes)
-        rows = [self._student.standardised(self.train.features[real]).astype(np.float32)]
-        targets = [self.targets[real]]
         drawn = round(len(real) * self.synthetic_per_real)
-        if drawn:
-            generator = np.random.default_rng([self.seed, epoch, _SYNTHETIC, step])
-            places = self.midpoints.draw_places(drawn, generator)
-            rows.append(self._standardised.take(places))
-            targets.append(self.teacher(self.midpoints.values.take(places)))
-        return Batch(np.concatenate(rows), np.concatenate(targets).astype(np.float32), sizes)
+        rows = np.empty((len(real) + drawn, self.train.n_features), np.float32)
+        targets = np.empty(len(rows), np.float32)
+        targets[: len(real)] = self.targets[real]
+        for part in _blocks(0, len(real)):
+            rows[part] = self._student.standardised(self.train.features[real[part]])
+        generator = np.random.default_rng([self.seed, epoch, _SYNTHETIC, step])
+        for part in _blocks(len(real), len(rows)):
+            places = self.midpoints.draw_places(part.stop - part.start, generator)
+            # No place is outside; asked to look, NumPy would fill an array of its own first.
+            self._standardised.take(places, out=rows[part], mode="clip")
+            targets[part] = self.teacher(self.midpoints.values.take(places))
+        return Batch(rows, targets, sizes)
+
+
+def _blocks(start: int, stop: int) -> Iterator[slice]:
+    """The rows from ``start`` to ``stop`` in parts that a core's own cache holds."""
+    for at in range(start, stop, _BLOCK):
+        yield slice(at, min(at + _BLOCK, stop))

@@ -142,10 +142,10 @@ class Judged:
         """
         longest = self._groups[-1].chances.shape[1]
         # A window of the longest query's length begins at every document.
-        windows = sliding_window_view(_codes(scores, longest), longest)
+        windows = sliding_window_view(_sortable(scores, longest), longest)
         found = []
         for group in self._groups:
-            keys = windows[group.starts[:, 0], : group.chances.shape[1]].astype(np.uint64)
+            keys = _codes(windows[group.starts[:, 0], : group.chances.shape[1]]).astype(np.uint64)
             keys <<= 32
             keys |= group.chances
             if count < keys.shape[1]:
@@ -235,8 +235,8 @@ class _Ideal:
         Args:
             places: where the ranks that count stand among the documents.
         """
-        self._offsets, self._places = offsets, places
-        query = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[places]
+        self._queries = len(offsets) - 1
+        self._query = query = np.repeat(np.arange(self._queries), np.diff(offsets))[places]
         rank = places - offsets[query]
         self._discount = 1.0 / np.log2(rank + 2.0)
         most = int(labels.max(initial=0))
@@ -250,24 +250,27 @@ class _Ideal:
 
     def dcg(self, labels: np.ndarray) -> np.ndarray:
         """(queries,) DCG with ``labels`` at the places."""
-        whole = np.zeros(self._offsets[-1])
-        whole[self._places] = self._gain[labels.astype(np.int64)] * self._discount
-        return np.add.reduceat(whole, self._offsets[:-1])
+        gains = self._gain[labels.astype(np.int64)] * self._discount
+        return np.bincount(self._query, gains, minlength=self._queries)
 
 
-def _codes(scores: np.ndarray, more: int) -> np.ndarray:
-    """Integers that go up as the scores go down, and are equal where those are.
+def _sortable(scores: np.ndarray, more: int) -> np.ndarray:
+    """Scores as `_codes` takes them: float32, or others' ranks, which are codes already.
 
     Returns:
-        (documents + more,) uint32; the last ones mean nothing.
+        (documents + more,) float32 or uint32; the last ones mean nothing.
     """
     if scores.dtype != np.float32:
-        found = np.unique(-scores.astype(np.float64), return_inverse=True)[1]
-        return np.append(found, np.zeros(more, np.int64)).astype(np.uint32)
+        scores = np.unique(-scores.astype(np.float64), return_inverse=True)[1].astype(np.uint32)
+    return np.append(scores, np.zeros(more, scores.dtype))
+
+
+def _codes(scores: np.ndarray) -> np.ndarray:
+    """uint32 that go up as the float32 ``scores`` go down, and are equal where those are."""
+    if scores.dtype == np.uint32:
+        return scores
     # As an integer, a float's bits go up with it where it is positive, and down where it is
     # negative. Adding 0 makes -0 the same as 0.
-    bits = np.append(scores, np.zeros(more, np.float32))
-    bits += np.float32(0)
-    bits = bits.view(np.int32)
+    bits = (scores + np.float32(0)).view(np.int32)
     bits ^= ~(bits >> 31) & 0x7FFFFFFF
     return bits.view(np.uint32)

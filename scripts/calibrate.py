@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from distilrank.blueprints import Blueprint, design, make_network, near
+from distilrank.blueprints import Blueprint, design, make_network, more_sparse, near
 from distilrank.calibration import (
     Sample,
     check_quiet,
@@ -25,6 +25,7 @@ from distilrank.native import choose_library, library_version
 from distilrank.native_bench import PRECISIONS, Bench
 from distilrank.native_fit import fit_native, worst_networks
 from distilrank.native_net import Geometry, NativeNet
+from distilrank.sweep import FIT
 
 StrPath = str | os.PathLike
 
@@ -61,15 +62,33 @@ class Calibration:
             self.lines += [line | {"pass": 2} for line in self.bench.measure(again, wide)]
             self.repeated += len(wide)
 
+    def complete(self) -> None:
+        """Measure networks with what too few of the fit have to find its costs."""
+        for precision, geometry in self.geometries.items():
+            fitted = [
+                self.nets[name][precision]
+                for name, blueprint in self.blueprints.items()
+                if blueprint.part == FIT
+            ]
+            more = more_sparse(fitted, self.settings, geometry, self._free_seed)
+            if more:
+                logging.info("%d networks more with sparse layers in %s", len(more), precision)
+                self.add(more)
+
     def refine(self) -> None:
         """Measure networks near those that a first fit is furthest off at."""
         count = self.settings["refine"]
         samples = self.samples()
         worst = worst_networks(samples, fit_native(samples, self.geometries), count)
         logging.info("more networks near those that a first fit is furthest off at: %s", worst)
-        seed = self.settings["seed"] * 100_000 + self.settings["networks"]
+        seed = self._free_seed
         if worst:
             self.add([near(self.blueprints[name], seed + at) for at, name in enumerate(worst)])
+
+    @property
+    def _free_seed(self) -> int:
+        """One from which on no network has its own."""
+        return 1 + max(blueprint.seed for blueprint in self.blueprints.values())
 
     @property
     def geometries(self) -> dict[str, Geometry]:
@@ -98,6 +117,7 @@ def calibrate(
     start = time.monotonic()
     calibration = Calibration(settings, batches)
     calibration.add(design(settings))
+    calibration.complete()
     calibration.refine()
     forests = calibration.bench.measure_forests(forest_design(settings))
     samples = calibration.samples()

@@ -76,7 +76,7 @@ def by_one_sort(metric: str, scores, labels, offsets) -> np.ndarray:
         return np.maximum.reduceat(np.where(ranked > 0, 1.0 / rank, 0.0), offsets[:-1])
     discount = np.where(rank <= int(metric.removeprefix("ndcg@")), 1.0 / np.log2(rank + 1.0), 0.0)
     dcg, best = (
-        np.add.reduceat((np.exp2(order) - 1.0) * discount, offsets[:-1])
+        np.bincount(query, (np.exp2(order) - 1.0) * discount)  # in the order of ranks
         for order in (ranked, ideal)
     )
     return dcg / best

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from tiny import random_student
 
-from distilrank.blueprints import Blueprint, design, make_network, near, planned_masks
+from distilrank.blueprints import (
+    Blueprint,
+    design,
+    make_network,
+    more_sparse,
+    near,
+    planned_masks,
+)
 from distilrank.calibration import (
     Sample,
     check_quiet,
@@ -338,6 +345,29 @@ def test_a_near_network_is_of_the_fit_and_about_as_wide():
     assert other.part == "fit" and other != blueprint
     for width, before in zip(other.widths[1:-1], blueprint.widths[1:-1], strict=True):
         assert width == pytest.approx(before, rel=0.25)
+
+
+@pytest.mark.parametrize(("level", "precision"), [("amx", "bf16"), ("avx512", "int8")])
+@pytest.mark.parametrize("widths", [[8, 80], [25, 600]])
+def test_sparse_layers_behind_the_first_are_made_up_for(level, precision, widths):
+    """Beside tiles a design has next to none, and nothing can be predicted of such a layer."""
+    geometry, settings = Geometry.of(level, {}), SETTINGS | {"widths": widths}
+
+    def behind(blueprints):
+        nets = [NativeNet.of_student(make_network(b), precision, geometry) for b in blueprints]
+        return nets, sum(any(layer.sparse for layer in net.layers[1:]) for net in nets)
+
+    own = [blueprint for blueprint in design(settings) if blueprint.part == "fit"]
+    fitted, few = behind(own)
+    more = more_sparse(fitted, settings, geometry, 500)
+    assert {blueprint.part for blueprint in more} <= {"fit"}
+    assert all(blueprint.widths[0] in (20, 136) for blueprint in more)
+    added, found = behind(more)
+    assert found == len(more) == max(0, 10 - few)
+    assert more_sparse([*fitted, *added], settings, geometry, 500) == []
+    assert (level != "amx") or few < 3
+    flat = settings | {"hidden_layers": [1, 1]}
+    assert more_sparse(fitted, flat, geometry, 500) == []
 
 
 def line(name="a#1", number=1, time=1.0, of=1, batch=4):
