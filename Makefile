@@ -31,7 +31,7 @@ report:
 	@echo "The report: $(CURDIR)/results/report/index.html"
 
 test: $(INSTALLED) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder
 
 # On whatever SLURM there is; its nodes must see this folder.
 test-slurm: $(INSTALLED)

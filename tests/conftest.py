@@ -9,9 +9,14 @@ from pathlib import Path
 import hypothesis
 import lightgbm
 import pytest
+from filelock import FileLock
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # Scripts and the package import from the repository's root, as in the workflow.
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+
+ON_THE_SMALL_RUN = ("test_workflow", "test_own_forest", "test_data_workflow")
 
 # How long an example takes is the machine's business: the suite must not fail on a busy one.
 hypothesis.settings.register_profile("suite", deadline=None)
@@ -22,6 +27,23 @@ from served import Web, WebHandler, WebServer  # noqa: E402
 
 from distilrank.letor import Dataset  # noqa: E402
 from scripts.build_native import build_native  # noqa: E402
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long runs first, so that of `make test`'s two processes none ends with one alone."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
+
+
+class Turns(LoadScopeScheduling):
+    """What two processes take in turn: a file's tests, or all that look at the one small run."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "finished" if Path(file).stem in ON_THE_SMALL_RUN else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Turns:
+    return Turns(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +74,7 @@ def native_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     ``NATIVE_OPTIONS`` of the environment holds more of CMake's options: docs/native.md.
     """
-    return _built(tmp_path_factory.mktemp("native"))
+    return _built(tmp_path_factory, "native")
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +88,20 @@ def found_library(native_library: Path) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def tile_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, with AMX's instructions computed in plain code."""
-    return _built(tmp_path_factory.mktemp("tiles"), "-DTILE_MODEL=ON")
+    return _built(tmp_path_factory, "tiles", "-DTILE_MODEL=ON")
 
 
-def _built(folder: Path, *options: str) -> Path:
-    path = folder / "libdistilrank.so"
+def _built(factory: pytest.TempPathFactory, name: str, *options: str) -> Path:
+    """Built once, by whichever of the suite's processes comes first."""
+    folder = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    path = folder / name / "libdistilrank.so"
     options = (*options, *os.environ.get("NATIVE_OPTIONS", "").split())
-    build_native(Path(__file__).parents[1] / "distilrank" / "native", path, *options)
+    with FileLock(folder / f"{name}.lock"):
+        if not path.exists():
+            path.parent.mkdir()
+            build_native(Path(__file__).parents[1] / "distilrank" / "native", path, *options)
     return path
 
 
