@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -59,13 +59,18 @@ def design(settings: Mapping[str, Any]) -> list[Blueprint]:
         settings: the config's ``calibration`` section.
     """
     count, seed = settings["networks"], settings["seed"]
-    unit = evenly_spread(count, 6 + 3 * settings["hidden_layers"][1], seed)
+    unit = evenly_spread(count, _numbers(settings), seed)
     generator = np.random.default_rng([seed, count])
     held_out = set(generator.permutation(count)[: round(settings["validate_share"] * count)])
     return [
         _blueprint(row, settings, VALIDATE if index in held_out else FIT, seed * 100_000 + index)
         for index, row in enumerate(unit)
     ]
+
+
+def _numbers(settings: Mapping[str, Any]) -> int:
+    """How many numbers from 0 to 1 `_blueprint` makes a network of."""
+    return 6 + 3 * settings["hidden_layers"][1]
 
 
 def _blueprint(unit: np.ndarray, settings: Mapping[str, Any], part: str, seed: int) -> Blueprint:
@@ -112,47 +117,49 @@ def near(blueprint: Blueprint, seed: int) -> Blueprint:
 
 
 def more_sparse(
-    fitted: Sequence[NativeNet], settings: Mapping[str, Any], geometry: Geometry, seed: int
-) -> list[Blueprint]:
+    fitted: Sequence[NativeNet], settings: Mapping[str, Any], precision: str, geometry: Geometry,
+    seed: int,
+) -> list[Blueprint]:  # fmt: skip
     """Networks for the fit with sparse layers behind the first, where it has few of them.
 
     Beside AMX's tiles few layers are stored sparse, and dropping neurons that read nothing leaves
     those behind the first denser than they were drawn: a design holds next to none.
 
     Args:
-        fitted: the networks of the fit, all of one precision, as they run.
+        fitted: the networks of the fit as they run in ``precision``.
         settings: the config's ``calibration`` section.
         geometry: of the kernels that run them.
         seed: the first network's, counted on from there.
     """
-    lacking = _ENOUGH - sum(any(layer.sparse for layer in net.layers[1:]) for net in fitted)
+    lacking = _ENOUGH - sum(map(_is_sparse_behind, fitted))
     if lacking <= 0 or settings["hidden_layers"][1] < 2:
         return []
-    precision = fitted[0].precision
-    made: list[Blueprint] = []
-    for drawn in range(seed, seed + lacking * _DRAWN):
-        blueprint = _sparse_behind(settings, geometry.sparse_share(precision), drawn)
-        net = NativeNet.of_student(make_network(blueprint), precision, geometry)
-        made += [blueprint] if net.layers[1].sparse else []
-        if len(made) == lacking:
-            break
-    return made
+    most = geometry.sparse_share(precision)
+    drawn = (_sparse_behind(settings, most, seed + at) for at in range(lacking * _DRAWN))
+    wanted = (
+        blueprint
+        for blueprint in drawn
+        if _is_sparse_behind(NativeNet.of_student(make_network(blueprint), precision, geometry))
+    )
+    return list(islice(wanted, lacking))
+
+
+def _is_sparse_behind(net: NativeNet) -> bool:
+    return any(layer.sparse for layer in net.layers[1:])
 
 
 def _sparse_behind(settings: Mapping[str, Any], most: float, seed: int) -> Blueprint:
     """Two of the wider hidden layers, of which the second has fewer non-zeros than ``most``."""
-    unit = np.random.default_rng(seed).random(6).tolist()
+    generator = np.random.default_rng(seed)
+    drawn = _blueprint(generator.random(_numbers(settings)), settings, FIT, seed)
     low, high = settings["widths"]
-    widths = [round(between(((low * high) ** 0.5, high), share)) for share in unit[:2]]
-    density = between((most / 4, most / 1.25), unit[2])
-    return Blueprint(
-        widths=(settings["features"][int(unit[3] * len(settings["features"]))], *widths, 1),
+    widths = [round(between(((low * high) ** 0.5, high), u)) for u in generator.random(2).tolist()]
+    density = between((most / 4, most / 1.25), float(generator.random()))
+    return replace(
+        drawn,
+        widths=(drawn.widths[0], *widths, 1),
         sparsities=(0.0, 1 - density, 0.0),
         skew=0.0,
-        bias=unit[4] - 0.3,
-        batch=round(between(settings["own_batches"], unit[5])),
-        part=FIT,
-        seed=seed,
     )
 
 

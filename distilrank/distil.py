@@ -237,8 +237,7 @@ def train(
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # It would have every new array filled with NaN first, a seventh of a step's time; nothing here
-    # reads what was never written.
+    # It would have every new array filled with NaN first, though all is written before it is read.
     torch.utils.deterministic.fill_uninitialized_memory = False
     first = masks(1, student) if masks else [None] * len(student.weights)
     net = Net(student, schedule.dropout, first, precision).to(device)

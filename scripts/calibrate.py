@@ -70,7 +70,7 @@ class Calibration:
                 for name, blueprint in self.blueprints.items()
                 if blueprint.part == FIT
             ]
-            more = more_sparse(fitted, self.settings, geometry, self._free_seed)
+            more = more_sparse(fitted, self.settings, precision, geometry, self._free_seed)
             if more:
                 logging.info("%d networks more with sparse layers in %s", len(more), precision)
                 self.add(more)
