@@ -43,8 +43,9 @@ from benchmarks.rehearse_data import anonymous_megabytes
 from benchmarks.sections import Sections
 from distilrank import distil
 from distilrank.distil import Lesson, Schedule, new_student, open_lesson, train
-from distilrank.feed import Feed, ForestTeacher
+from distilrank.feed import Feed, ForestTeacher, NativeFeed
 from distilrank.files import write_array
+from distilrank.gradient import NativeGradient
 from distilrank.judge import Judge
 from distilrank.letor import Dataset, SplitWriter
 from distilrank.machine import machine_line
@@ -221,9 +222,10 @@ NAMED: Mapping[Callable[..., Any], str] = {
     public_loop.ndcg: "validation",
     Feed.batch: "real rows",
     Feed.plan: "real rows",
-    Midpoints.draw_places: "drawing",
+    NativeFeed.draw: "drawing",
     ForestTeacher.__call__: "teacher",
     Net.outputs: "forward",
+    NativeGradient.__call__: "forward and backward",
     distil._scores: "validation",
     Judge.mean: "validation",
     torch.Tensor.backward: "backward",
@@ -232,8 +234,8 @@ NAMED: Mapping[Callable[..., Any], str] = {
     futures.Future.result: "waiting",
 }
 SECTIONS = (
-    "drawing", "teacher", "real rows", "joining", "forward", "backward", "optimiser", "validation",
-    "rest",
+    "drawing", "teacher", "real rows", "joining", "forward", "backward", "forward and backward",
+    "optimiser", "validation", "rest",
 )  # fmt: skip
 
 
@@ -243,8 +245,7 @@ def shares(trainer: Callable[[int], Run], epochs: int) -> dict[str, float]:
     The time in which a trainer waits for its batches is divided as that of the threads which make
     them is.
     """
-    # `take` looks up what was drawn.
-    with Sections(NAMED, {"take": "drawing"}) as clock:
+    with Sections(NAMED, {}) as clock:
         trainer(epochs)
     spent = dict(clock.main)
     total, waited = sum(spent.values()), spent.pop("waiting", 0.0)
@@ -279,9 +280,11 @@ def _epoch(paths: Mapping[str, Any], case: Case, compute: str, threads: int) -> 
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    run = run_ours(lesson, case, compute, 1)
-    done.set()
-    watcher.join()
+    try:
+        run = run_ours(lesson, case, compute, 1)
+    finally:
+        done.set()
+        watcher.join()
     return {
         "documents": lesson.train.n_documents, "seconds": run.seconds, "steps": run.steps,
         "megabytes_before": before, "megabytes_more": peak - before,

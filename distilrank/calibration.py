@@ -58,7 +58,7 @@ Nets = Mapping[str, Mapping[str, NativeNet]]  # by a network's name and by preci
 
 
 def samples_of(lines: Iterable[Mapping[str, Any]], nets: Nets) -> list[Sample]:
-    """Lines of `COLUMNS` as samples; of a point measured in two passes, the quieter one."""
+    """Lines of `COLUMNS` as samples; of a point measured in several passes, the quietest."""
     found: dict[tuple, list[Mapping[str, Any]]] = {}
     for line in lines:
         key = (line["network"], line["precision"], int(line["batch"]), int(line["pass"]))
@@ -101,9 +101,9 @@ def check_quiet(wide: Sequence[Point], count: int, settings: Mapping[str, Any]) 
         name, precision, batch = wide[0]
         raise ValueError(
             f"measured on a busy machine: {len(wide)} of {count} points spread by more than "
-            f"{settings['spread']:.0%} of their median in two passes, worst of all network {name} "
-            f"in {precision} at batch {batch}; end what else runs and calibrate again, or raise "
-            "busy_share under calibration: in the config"
+            f"{settings['spread']:.0%} of their median in {settings['passes']} passes, worst of "
+            f"all network {name} in {precision} at batch {batch}; end what else runs and "
+            "calibrate again, or raise busy_share under calibration: in the config"
         )
 
 

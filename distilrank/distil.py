@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -18,14 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from distilrank.checkpoint import Checkpoint, Progress, digest
-from distilrank.feed import Batch, Feed, ForestTeacher, Score
+from distilrank.feed import Feed, ForestTeacher, Score
 from distilrank.files import replacing
+from distilrank.gradient import NativeGradient, TorchGradient, gradient_of
 from distilrank.judge import NDCG, Judge, Measure
 from distilrank.letor import Dataset
-from distilrank.losses import listwise_softmax
 from distilrank.net import Net
 from distilrank.progress import progress
 from distilrank.student import Student
@@ -33,8 +33,8 @@ from distilrank.synthetic import Midpoints
 
 # What the ranges of int8's activations are taken from: largest values settle slowly.
 _KNOWN_DOCUMENTS = 20_000
-# Documents that are scored at a time.
-_SCORED = 4096
+# Documents that are scored at a time, and where each of several threads scores some of its own.
+_SCORED, _SCORED_ALONE = 4096, 1024
 # Steps between two looks at the losses.
 _LOOKED_AT = 100
 Masks = Sequence[np.ndarray | None]
@@ -97,6 +97,7 @@ class Lesson:
         targets: (train documents,) the teacher's scores of the train split.
         midpoints: where synthetic documents come from.
         teacher: scores raw rows, (documents, features) float32 to (documents,) floats.
+        library: the native library, where `native.find_library` finds it if not given.
     """
 
     train: Dataset
@@ -104,6 +105,7 @@ class Lesson:
     targets: np.ndarray
     midpoints: Midpoints
     teacher: Score
+    library: str | os.PathLike | None = None
 
     def feed(self, student: Student, schedule: Schedule, seed: int) -> Feed:
         """The batches that ``student`` is trained on."""
@@ -111,7 +113,7 @@ class Lesson:
         return Feed(
             self.train, self.targets if blind else self.train.labels, student, seed,
             schedule.batch, schedule.synthetic_per_real if blind else 0.0,
-            self.midpoints, self.teacher, by_query=not blind,
+            self.midpoints, self.teacher, by_query=not blind, library=self.library,
         )  # fmt: skip
 
 
@@ -146,7 +148,7 @@ def open_lesson(
             f"the teacher's model reads {forest.n_features} features, the train split has "
             f"{train_split.n_features}"
         )
-    return Lesson(train_split, vali, targets, midpoints, forest)
+    return Lesson(train_split, vali, targets, midpoints, forest, library)
 
 
 def checkpoint_beside(
@@ -246,27 +248,28 @@ def train(
     vali = lesson.vali
     judge = Judge(vali, lambda: lesson.teacher(vali.features), no_relevant)
     done = checkpoint.load(net, optimiser, student) if checkpoint else Progress(student)
-    products = "bf16" if uses_bf16(schedule, device) else "fp32"
-    logging.info("training on %s, products in %s", device, products)
-    epochs = progress(range(done.epoch + 1, schedule.epochs + 1), "training", schedule.epochs)
-    for epoch in epochs:
-        start = time.perf_counter()
-        if masks:
-            net.set_masks(masks(epoch, net.trained()))
-        if precision == "int8":
-            net.equalise(torch.from_numpy(_some_of(lesson.train, seed)).to(device))
-        loss, rows = _epoch(net, optimiser, feed, schedule, epoch)
-        trained = time.perf_counter() - start
-        quality = judge.mean(_scores(net, vali.features))
-        seconds = time.perf_counter() - start
-        rate = schedule.rate(epoch)
-        values = (epoch, loss, quality, rate, seconds, rows / trained)
-        done.history.append(dict(zip(history_of(judge.measure), values, strict=True)))
-        if epoch >= select_from and quality > done.best_quality:
-            done.best, done.best_quality = net.student(), quality
-        _log(done.history, schedule.epochs, quality, judge.measure)
-        if checkpoint:
-            checkpoint.save(net, optimiser, done)
+    threads = torch.get_num_threads()
+    plain = schedule.learn_from == "teacher" and not schedule.dropout
+    with gradient_of(net, uses_bf16(schedule, device), plain, lesson.library) as gradient:
+        logging.info("training on %s, products in %s", device, gradient.name)
+        epochs = range(done.epoch + 1, schedule.epochs + 1)
+        for epoch in progress(epochs, "training", schedule.epochs):
+            start = time.perf_counter()
+            if masks:
+                net.set_masks(masks(epoch, net.trained()))
+            if precision == "int8":
+                net.equalise(torch.from_numpy(_some_of(lesson.train, seed)).to(device))
+            loss, rows = _epoch(net, gradient, optimiser, feed, schedule, epoch, threads)
+            trained = time.perf_counter() - start
+            quality = judge.mean(_scores(net, vali.features, gradient.workers))
+            seconds = time.perf_counter() - start
+            values = (epoch, loss, quality, schedule.rate(epoch), seconds, rows / trained)
+            done.history.append(dict(zip(history_of(judge.measure), values, strict=True)))
+            if epoch >= select_from and quality > done.best_quality:
+                done.best, done.best_quality = net.student(), quality
+            _log(done.history, schedule.epochs, quality, judge.measure)
+            if checkpoint:
+                checkpoint.save(net, optimiser, done)
     return done.best, done.history
 
 
@@ -308,39 +311,25 @@ def _log(
 
 
 def _epoch(
-    net: Net, optimiser: torch.optim.Optimizer, feed: Feed, schedule: Schedule, epoch: int
-) -> tuple[float, int]:
+    net: Net, gradient: TorchGradient | NativeGradient, optimiser: torch.optim.Optimizer,
+    feed: Feed, schedule: Schedule, epoch: int, threads: int,
+) -> tuple[float, int]:  # fmt: skip
     """One pass over the real documents: the mean loss of its steps, and the rows it took."""
     net.train()
     device, plan = net.mean.device, feed.plan(epoch)
     steps = len(plan)
     # Kept on the device: reading every step's loss would make a GPU wait for each.
     losses, rows = torch.empty(steps, device=device), 0
-    bf16 = uses_bf16(schedule, device.type)
-    batches = feed.epoch(
-        epoch, torch.get_num_threads(), background=device.type == "cuda", plan=plan
-    )
+    batches = feed.epoch(epoch, threads, background=device.type == "cuda", plan=plan)
     for step, batch in enumerate(batches):
         optimiser.param_groups[0]["lr"] = schedule.rate(epoch, step / steps)
-        loss = _loss(net, batch, bf16)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = gradient(batch)
         optimiser.step()
         net.hold_masks()
-        losses[step], rows = loss.detach(), rows + len(batch.rows)
+        losses[step], rows = loss, rows + len(batch.rows)
         if (step + 1) % _LOOKED_AT == 0 or step + 1 == steps:
             _check_losses(losses[: step + 1], feed, schedule, epoch)
     return float(losses.mean()), rows
-
-
-def _loss(net: Net, batch: Batch, bf16: bool) -> torch.Tensor:
-    device = net.mean.device
-    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        scores = net.outputs(torch.from_numpy(batch.rows).to(device))
-    targets = torch.from_numpy(batch.targets).to(device)
-    if batch.sizes is None:
-        return nn.functional.mse_loss(scores.float(), targets)
-    return listwise_softmax(scores.float(), targets, batch.sizes)
 
 
 def _check_losses(losses: torch.Tensor, feed: Feed, schedule: Schedule, epoch: int) -> None:
@@ -361,12 +350,14 @@ def _check_losses(losses: torch.Tensor, feed: Feed, schedule: Schedule, epoch: i
     )
 
 
-def _scores(net: Net, features: np.ndarray) -> np.ndarray:
+def _scores(net: Net, features: np.ndarray, workers: int) -> np.ndarray:
     net.eval()
-    with torch.inference_mode():
-        return np.concatenate(
-            [
-                net(torch.tensor(features[start : start + _SCORED]).to(net.mean.device)).cpu()
-                for start in range(0, len(features), _SCORED)
-            ]
-        )
+    count = _SCORED if workers == 1 else _SCORED_ALONE
+
+    def scores_from(start: int) -> np.ndarray:
+        with torch.inference_mode():
+            rows = torch.tensor(features[start : start + count])
+            return net(rows.to(net.mean.device)).cpu().numpy()
+
+    with ThreadPoolExecutor(workers, "validation") as pool:
+        return np.concatenate(list(pool.map(scores_from, range(0, len(features), count))))

@@ -1,5 +1,6 @@
 """What the trainer eats: batches of real and synthetic documents, made ahead in the background."""
 
+import ctypes
 import os
 import threading
 from collections import deque
@@ -13,9 +14,10 @@ import numpy as np
 
 from distilrank.letor import Dataset, ranges
 from distilrank.lightgbm_text import read_lightgbm_text
+from distilrank.native import load
 from distilrank.scorer import Scorer
 from distilrank.student import Student
-from distilrank.synthetic import Midpoints
+from distilrank.synthetic import Midpoints, random_words
 
 Score = Callable[[np.ndarray], np.ndarray]
 # Batches that wait for the trainer, for each thread that makes them.
@@ -67,6 +69,68 @@ class Batch:
     sizes: np.ndarray | None = None
 
 
+class _ZScore(ctypes.Structure):
+    _fields_ = [
+        ("n_features", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("mean", "scale", "fill")),
+    ]
+
+
+class _Midpoints(ctypes.Structure):
+    _fields_ = [
+        ("n_features", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("starts", "counts", "values")),
+    ]
+
+
+class NativeFeed:
+    """``native/feed.cpp``: `Student.standardised` and `Midpoints.draw`, row by row in the cache."""
+
+    def __init__(
+        self, student: Student, midpoints: Midpoints, library: str | os.PathLike | None
+    ) -> None:
+        native, pointer, int64 = load(library), ctypes.c_void_p, ctypes.c_int64
+        self._standardise, self._draw = native.distilrank_standardise, native.distilrank_draw
+        self._standardise.restype = int64
+        self._standardise.argtypes = [pointer, pointer, int64, pointer, int64, pointer]
+        self._draw.restype, self._draw.argtypes = None, [pointer, pointer, int64, pointer, pointer]
+        # Synthetic values are few: they are standardised once.
+        owners = np.repeat(np.arange(student.n_features), np.diff(midpoints.offsets))
+        deviations = midpoints.values.astype(np.float64) - student.mean[owners]
+        standardised = (deviations / student.scale[owners]).astype(np.float32)
+        # Held here as long as the library reads them.
+        self._arrays = [
+            np.ascontiguousarray(student.mean, np.float64),
+            np.ascontiguousarray(student.scale, np.float64),
+            None if student.fill is None else np.ascontiguousarray(student.fill, np.float32),
+            midpoints.offsets[:-1].astype(np.uint64),
+            np.diff(midpoints.offsets).astype(np.uint64),
+            np.column_stack([midpoints.values, standardised]),
+        ]
+        pointers = [None if array is None else array.ctypes.data for array in self._arrays]
+        self._zscore = _ZScore(student.n_features, *pointers[:3])
+        self._midpoints = _Midpoints(student.n_features, *pointers[3:])
+
+    def standardise(self, features: np.ndarray, documents: np.ndarray, rows: np.ndarray) -> int:
+        """Write ``documents`` of ``features`` to the start of ``rows``; how many were missing."""
+        documents = np.ascontiguousarray(documents, np.int64)
+        stride = features.strides[0] // features.itemsize
+        return self._standardise(
+            ctypes.byref(self._zscore), features.ctypes.data, stride, documents.ctypes.data,
+            len(documents), rows.ctypes.data,
+        )  # fmt: skip
+
+    def draw(self, generator: np.random.Generator, rows: np.ndarray) -> np.ndarray:
+        """Write z-scores of new documents to all ``rows``; the documents as they are."""
+        raw = np.empty_like(rows)
+        words = random_words(*rows.shape, generator)
+        self._draw(
+            ctypes.byref(self._midpoints), words.ctypes.data, len(rows), raw.ctypes.data,
+            rows.ctypes.data,
+        )  # fmt: skip
+        return raw
+
+
 class Feed:
     """All batches of a training, each made of its seed, epoch and step alone.
 
@@ -78,6 +142,7 @@ class Feed:
     def __init__(
         self, train: Dataset, targets: np.ndarray, student: Student, seed: int, batch: int,
         synthetic_per_real: float, midpoints: Midpoints, teacher: Score, by_query: bool = False,
+        library: str | os.PathLike | None = None,
     ) -> None:  # fmt: skip
         """Take everything; no document is read yet.
 
@@ -89,16 +154,20 @@ class Feed:
             synthetic_per_real: synthetic documents for each real one of a batch.
             midpoints, teacher: what synthetic documents are drawn from and scored by.
             by_query: a step takes whole queries, those that begin among its ``batch`` documents.
+            library: the native library, where `native.find_library` finds it if not given.
+
+        Raises:
+            ValueError: if the features are no rows of float32.
+            OSError: if the native library is missing.
         """
         self.train, self.targets, self.seed, self.batch_size = train, targets, seed, batch
         self.synthetic_per_real, self.midpoints, self.teacher = (
             synthetic_per_real, midpoints, teacher,
         )  # fmt: skip
         self.by_query, self._student = by_query, student
-        # Synthetic values are few: they are standardised once.
-        owners = np.repeat(np.arange(train.n_features), np.diff(midpoints.offsets))
-        deviations = midpoints.values.astype(np.float64) - student.mean[owners]
-        self._standardised = (deviations / student.scale[owners]).astype(np.float32)
+        if train.features.dtype != np.float32 or not train.features.flags.c_contiguous:
+            raise ValueError("the train split's features are not float32, row after row")
+        self._native = NativeFeed(student, midpoints, library)
 
     def epoch(
         self, epoch: int, threads: int, background: bool = False,
@@ -145,14 +214,11 @@ class Feed:
         rows = np.empty((len(real) + drawn, self.train.n_features), np.float32)
         targets = np.empty(len(rows), np.float32)
         targets[: len(real)] = self.targets[real]
-        for part in _blocks(0, len(real)):
-            rows[part] = self._student.standardised(self.train.features[real[part]])
+        if self._native.standardise(self.train.features, real, rows) and self._student.fill is None:
+            self._student.standardised(self.train.features[real])  # says what is missing where
         generator = np.random.default_rng([self.seed, epoch, _SYNTHETIC, step])
         for part in _blocks(len(real), len(rows)):
-            places = self.midpoints.draw_places(part.stop - part.start, generator)
-            # No place is outside; asked to look, NumPy would fill an array of its own first.
-            self._standardised.take(places, out=rows[part], mode="clip")
-            targets[part] = self.teacher(self.midpoints.values.take(places))
+            targets[part] = self.teacher(self._native.draw(generator, rows[part]))
         return Batch(rows, targets, sizes)
 
 

@@ -11,6 +11,13 @@ from distilrank.files import replacing
 from distilrank.forest import Forest
 
 
+def random_words(documents: int, features: int, generator: np.random.Generator) -> np.ndarray:
+    """(documents, features) uint32 of all its values, each a half of a 64-bit random number."""
+    count = documents * features
+    halves = generator.bit_generator.random_raw((count + 1) // 2).view(np.uint32)
+    return halves[:count].reshape(documents, features)
+
+
 @dataclass(frozen=True)
 class Midpoints:
     """For each feature the values a synthetic document may take.
@@ -50,15 +57,9 @@ class Midpoints:
 
     def draw(self, documents: int, generator: np.random.Generator) -> np.ndarray:
         """Documents whose features are drawn independently: (documents, features) float32."""
-        return self.values[self.draw_places(documents, generator)]
-
-    def draw_places(self, documents: int, generator: np.random.Generator) -> np.ndarray:
-        """Where in `values` the features of drawn documents stand: (documents, features) int32."""
-        counts = np.diff(self.offsets).astype(np.float32)
-        # A random float32 is a multiple of 2^-24 below 1: times a count it stays below the count.
-        drawn = generator.random((documents, len(counts)), dtype=np.float32)
-        drawn *= counts
-        return drawn.astype(np.int32) + self.offsets[:-1].astype(np.int32)
+        counts = np.diff(self.offsets).astype(np.uint64)
+        random = random_words(documents, len(counts), generator).astype(np.uint64)
+        return self.values[(random * counts >> np.uint64(32)) + self.offsets[:-1].astype(np.uint64)]
 
     def save(self, path: str | os.PathLike) -> None:
         """Write one safetensors file."""

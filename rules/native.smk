@@ -24,7 +24,18 @@ rule build_parser:
 
 rule build_teacher:
     input:
-        sources=native_files("letor", "cpu", "scorer", "forest", "model_file.hpp", "absent"),
+        sources=native_files(
+            "letor",
+            "cpu",
+            "scorer",
+            "forest",
+            "model_file.hpp",
+            "absent",
+            "feed",
+            "gradient",
+            "avx512.hpp",
+            "tile_unit.hpp",
+        ),
     output:
         TEACHER_LIBRARY,
     log:
@@ -41,7 +52,7 @@ rule build_teacher:
         options=["-DSCORERS=FORESTS"],
         library=library("build_native"),
     message:
-        "Building the native forest scorer that students learn from"
+        "Building the native code that students are trained with"
     script:
         "../scripts/build_native.py"
 

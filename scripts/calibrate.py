@@ -22,7 +22,7 @@ from distilrank.files import write_json
 from distilrank.forest_times import forest_design
 from distilrank.machine import fingerprint
 from distilrank.native import choose_library, library_version
-from distilrank.native_bench import PRECISIONS, Bench
+from distilrank.native_bench import PRECISIONS, Bench, Point
 from distilrank.native_fit import fit_native, worst_networks
 from distilrank.native_net import Geometry, NativeNet
 from distilrank.sweep import FIT
@@ -31,7 +31,7 @@ StrPath = str | os.PathLike
 
 
 class Calibration:
-    """All that was measured so far; points whose repeats spread are measured a second time."""
+    """All that was measured so far; points whose repeats spread are measured again."""
 
     def __init__(self, settings: Mapping[str, Any], batches: Sequence[int]) -> None:
         self.settings = settings
@@ -55,12 +55,28 @@ class Calibration:
             }
         self.lines += [line | {"pass": 1} for line in first]
         own = [s for s in self.samples() if s.name in {each.name for each in blueprints}]
-        wide = set(wide_points(own, self.settings["spread"]))
-        again = [each for each in blueprints if each.name in {point[0] for point in wide}]
+        self._measure_again(wide_points(own, self.settings["spread"]), 2)
+
+    def _measure_again(self, wide: Sequence[Point], number: int) -> None:
+        """Pass ``number`` of some points."""
+        names = {name for name, _, _ in wide}
+        again = [blueprint for name, blueprint in self.blueprints.items() if name in names]
         if again:
             logging.info("measured again, since their repeats spread: %s", sorted(wide))
-            self.lines += [line | {"pass": 2} for line in self.bench.measure(again, wide)]
+            measured = self.bench.measure(again, set(wide))
+            self.lines += [line | {"pass": number} for line in measured]
             self.repeated += len(wide)
+
+    def settle(self) -> list[Point]:
+        """Wait out a busy machine: up to ``passes`` passes over what spreads; what does still."""
+        most = self.settings["spread"]
+        for number in range(3, self.settings["passes"] + 1):
+            samples = self.samples()
+            wide = wide_points(samples, most)
+            if len(wide) <= self.settings["busy_share"] * len(samples):
+                break
+            self._measure_again(wide, number)
+        return wide_points(self.samples(), most)
 
     def complete(self) -> None:
         """Measure networks with what too few of the fit have to find its costs."""
@@ -120,8 +136,8 @@ def calibrate(
     calibration.complete()
     calibration.refine()
     forests = calibration.bench.measure_forests(forest_design(settings))
+    wide = calibration.settle()
     samples = calibration.samples()
-    wide = wide_points(samples, settings["spread"])
     check_quiet(wide, len(samples), settings)
     if wide:
         logging.warning("%d of %d points spread still: %s", len(wide), len(samples), wide)

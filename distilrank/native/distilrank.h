@@ -16,7 +16,7 @@ extern "C" {
 #define DISTILRANK_API __attribute__((visibility("default")))
 
 /* Goes up by one with every change of this file that an older binding would not understand. */
-#define DISTILRANK_ABI 5
+#define DISTILRANK_ABI 6
 DISTILRANK_API int32_t distilrank_abi(void);
 
 /* ---- The LETOR parser: bytes in, cut anywhere; whole documents out ----
@@ -207,6 +207,69 @@ DISTILRANK_API int32_t distilrank_scorer_profile(distilrank_scorer *, const floa
 DISTILRANK_API const char *distilrank_scorer_describe(const distilrank_scorer *);
 
 DISTILRANK_API void distilrank_scorer_destroy(distilrank_scorer *);
+
+/* ---- Training: what students are trained on ---- */
+
+typedef struct {
+    int64_t n_features;
+    const double *mean, *scale; /* (n_features) */
+    const float *fill;          /* (n_features) in place of the largest float, or NULL */
+} distilrank_zscore;
+
+/* rows[d] = (features[documents[d]] - mean) / scale in double, then float, of n documents, whose
+ * features stand `stride` floats apart. Gives how many values were missing. */
+DISTILRANK_API int64_t distilrank_standardise(const distilrank_zscore *, const float *features,
+                                              int64_t stride, const int64_t *documents, int64_t n,
+                                              float *rows);
+
+typedef struct {
+    int64_t n_features;
+    const uint64_t *starts, *counts; /* (n_features) each one's first value, and how many */
+    const float *values;             /* (all values, 2) raw, and as z-score */
+} distilrank_midpoints;
+
+/* n documents, each feature one of its values: the one at random * count / 2^32 (Lemire, TOMACS
+ * 2019, without his rejections: of a million values none is rarer than others by 0.03 %). Writes
+ * them raw and as z-scores; random (n, n_features) are any 32 bits. */
+DISTILRANK_API void distilrank_draw(const distilrank_midpoints *, const uint32_t *random, int64_t n,
+                                    float *raw, float *rows);
+
+/* ---- Training: the gradient of a network's squared error on a batch, its products in bf16 ----
+ *
+ *     gradient = distilrank_gradient_create(widths, n_layers, DISTILRANK_BEST);
+ *     for each step:
+ *         squares = distilrank_gradient_run(gradient, &step);
+ *     distilrank_gradient_destroy(gradient);
+ *
+ * Weights and units' values are rounded to bf16 for products, and so are the gradients that go back
+ * through the layers; sums and all else are float. The last layer is float alone. One thread uses an
+ * object at a time: to share a batch, each thread takes some of its rows, and sums are added.
+ */
+typedef struct distilrank_gradient distilrank_gradient;
+
+/* What a processor computes gradients with, as describe() has it, or "" where it lacks bf16. */
+DISTILRANK_API const char *distilrank_gradient_level(int32_t level);
+
+/* widths (n_layers + 1) as in distilrank_network, with at least one hidden layer. NULL where they
+ * are none, where the processor lacks bf16 or where there is no memory for it. */
+DISTILRANK_API distilrank_gradient *distilrank_gradient_create(const int64_t *widths,
+                                                               int64_t n_layers, int32_t level);
+
+typedef struct {
+    const float *const *weights; /* as in distilrank_network */
+    const float *const *biases;
+    const float *rows; /* (n) of z-scores, `stride` floats apart */
+    int64_t n, stride;
+    const float *targets; /* (n) */
+    float factor;         /* of the squared errors' sum that the gradient is that of: 1 / rows */
+    float *const *weight_gradients; /* written, of the weights' shapes */
+    float *const *bias_gradients;
+} distilrank_step;
+
+/* Gives the sum of the squared errors. */
+DISTILRANK_API double distilrank_gradient_run(distilrank_gradient *, const distilrank_step *);
+
+DISTILRANK_API void distilrank_gradient_destroy(distilrank_gradient *);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,5 @@
 // The bf16 and int8 network scorers for AMX, which comes with AVX512_BF16 and AVX512_VNNI.
-#include "network_avx512.hpp"
+#include "avx512.hpp"
 #include "network_kernels.hpp"
 #include "network_tiles.hpp"
 

@@ -1,5 +1,5 @@
 // The network scorer for AVX-512.
-#include "network_avx512.hpp"
+#include "avx512.hpp"
 #include "network_kernels.hpp"
 
 namespace distilrank {

@@ -1,5 +1,5 @@
 // The bf16 network scorer for AVX-512 with AVX512_BF16.
-#include "network_avx512.hpp"
+#include "avx512.hpp"
 #include "network_kernels.hpp"
 
 namespace distilrank {

@@ -1,5 +1,5 @@
 // The int8 network scorer for AVX-512 with AVX512_VNNI.
-#include "network_avx512.hpp"
+#include "avx512.hpp"
 #include "network_kernels.hpp"
 
 namespace distilrank {

@@ -6,8 +6,9 @@ import pytest
 from test_native_times import SETTINGS
 
 from distilrank.blueprints import design, make_network, more_sparse, near
-from distilrank.native_net import Geometry, NativeNet
+from distilrank.native_net import PER_WORD, Geometry, NativeNet
 from distilrank.student import Student
+from scripts.calibrate import Calibration
 
 
 def test_the_design_is_seeded_within_range_and_holds_a_share_out():
@@ -63,3 +64,37 @@ def test_sparse_layers_behind_the_first_are_made_up_for(level, precision, widths
     flat = settings | {"hidden_layers": [1, 1]}
     assert more_sparse(fitted, flat, precision, geometry, 500) == []
     assert len(more_sparse([], settings, precision, geometry, 500)) == 10
+
+
+class NoisyBench:
+    """Calls take 1, 2 and 3 microseconds, and all 1 from pass ``passes`` on."""
+
+    def __init__(self, passes: int) -> None:
+        self.levels = dict.fromkeys(PER_WORD, "avx512")
+        self.noisy, self.asked = passes - 1, []
+
+    def measure(self, blueprints, only=None):
+        self.asked.append(only)
+        points = only or {(each.name, name, 4) for each in blueprints for name in PER_WORD}
+        parts = {each.name: each.part for each in blueprints}
+        noise = len(self.asked) <= self.noisy
+        return [
+            {"network": name, "part": parts[name], "precision": precision, "batch": batch,
+             "round": number, "microseconds": 1.0 + noise * number, "steps": "0.5"}
+            for name, precision, batch in sorted(points) for number in range(3)
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("quiet_from", "passes", "spread"), [(1, 1, 0), (2, 2, 0), (4, 4, 0), (9, 4, 120)]
+)
+def test_what_spreads_is_measured_until_the_machine_is_quiet(quiet_from, passes, spread):
+    calibration = Calibration(SETTINGS, (4,))
+    calibration.bench = bench = NoisyBench(quiet_from)
+    blueprints = design(SETTINGS)
+    calibration.add(blueprints)
+    wide = calibration.settle()
+    assert len(bench.asked) == passes <= SETTINGS["passes"]
+    assert len(wide) == spread
+    assert {line["pass"] for line in calibration.lines} == set(range(1, passes + 1))
+    assert all(only == {s.point for s in calibration.samples()} for only in bench.asked[1:])

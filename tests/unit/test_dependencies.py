@@ -201,7 +201,9 @@ def test_a_copy_of_the_project_has_the_same_digests(tmp_path):
 def built_of() -> dict[str, set[str]]:
     """By rule that builds a library of a part of the sources, the files it says it rests on."""
     text = (ROOT / "rules" / "native.smk").read_text()
-    found = re.findall(r"rule (\w+):\n    input:\n        sources=native_files\((.*)\)", text)
+    found = re.findall(
+        r"rule (\w+):\n    input:\n        sources=native_files\((.*?)\)", text, re.DOTALL
+    )
     return {
         rule: {Path(file).name for file in native_files(*re.findall(r'"(\S+)"', parts))}
         for rule, parts in found

@@ -19,6 +19,7 @@ from distilrank.distil import (
     train,
     uses_bf16,
 )
+from distilrank.gradient import TorchGradient
 from distilrank.metrics import Judged
 from distilrank.net import Net
 from distilrank.pruning import masks_for
@@ -67,7 +68,8 @@ def test_a_step_leaves_nothing_on_the_cpu(monkeypatch, lesson, start, precision)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
     net = Net(start, 0.1, masks_for(start, [1], 0.5), precision).to("meta")
     optimiser = torch.optim.Adam(net.parameters(), fused=False)
-    loss = distil._loss(net, lesson.feed(start, SCHEDULE, 1).batch(1, 0), bf16=False)
+    batch = lesson.feed(start, SCHEDULE, 1).batch(1, 0)
+    loss = TorchGradient(net, bf16=False).loss(batch)
     loss.backward()
     optimiser.step()
     net.hold_masks()

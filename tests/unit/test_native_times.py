@@ -33,7 +33,7 @@ SETTINGS = {
     "networks": 40, "refine": 2, "validate_share": 0.25, "features": [20, 136],
     "hidden_layers": [1, 4], "widths": [10, 200], "sparsities": [0.8, 0.99],
     "own_batches": [2, 90], "rounds": 3, "sample_ms": 0.01, "spread": 0.1, "busy_share": 0.2,
-    "seed": 3,
+    "passes": 4, "seed": 3,
 }  # fmt: skip
 CLOCK = 0.03
 

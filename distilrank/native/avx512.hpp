@@ -1,4 +1,4 @@
-// What AVX-512 (F, BW, DQ, VL) offers the network's kernels, and AVX512_BF16 and AVX512_VNNI where
+// What AVX-512 (F, BW, DQ, VL) offers networks' kernels, and AVX512_BF16 and AVX512_VNNI where
 // the file that includes this is compiled for them.
 #pragma once
 
@@ -79,6 +79,19 @@ struct Avx512 {
     static void store_halves(float *to, Vector x) {
         _mm256_storeu_si256(reinterpret_cast<__m256i *>(to),
                             _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded(x), 16)));
+    }
+
+    static Vector load_halves(const float *from) {
+        const auto halves = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from));
+        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+    }
+
+    static float total(Vector x) { return _mm512_reduce_add_ps(x); }
+    // y where x lies between two bounds, else 0.
+    static Vector where_between(Vector x, Vector low, Vector high, Vector y) {
+        return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(low, x, _CMP_LT_OQ) &
+                                       _mm512_cmp_ps_mask(x, high, _CMP_LT_OQ),
+                                   y);
     }
 
     static Vector dot_pairs(Vector sum, Vector one, Vector other) {

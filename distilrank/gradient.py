@@ -1,0 +1,216 @@
+"""One training step's loss and gradients: by PyTorch, or by the native library in bf16.
+
+The native one (``native/gradient_code.hpp``) takes a block of documents forward and back through
+all layers while what lies in between is in the core's cache; PyTorch takes the whole batch through
+one layer after the other.
+"""
+
+import ctypes
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import nn
+
+from distilrank.feed import Batch
+from distilrank.losses import listwise_softmax
+from distilrank.native import load
+from distilrank.net import Net
+
+_POINTER, _INT64 = ctypes.c_void_p, ctypes.c_int64
+# Of enum distilrank_level.
+_BEST = 0
+
+
+class TorchGradient:
+    """The gradient by PyTorch, on the network's device, with PyTorch's threads.
+
+    Attributes:
+        name: what computes.
+        workers: Python threads that may use PyTorch at once.
+    """
+
+    def __init__(self, net: Net, bf16: bool) -> None:
+        """Take ``net``, whose products are in ``bf16``, or else in float32."""
+        self._net, self._bf16 = net, bf16
+        self.name, self.workers = "bf16" if bf16 else "fp32", 1
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """The mean squared error, or by query `listwise_softmax`; with what PyTorch needs to go
+        back."""
+        device = self._net.mean.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
+            scores = self._net.outputs(torch.from_numpy(batch.rows).to(device))
+        targets = torch.from_numpy(batch.targets).to(device)
+        if batch.sizes is None:
+            return nn.functional.mse_loss(scores.float(), targets)
+        return listwise_softmax(scores.float(), targets, batch.sizes)
+
+    def __call__(self, batch: Batch) -> torch.Tensor:
+        self._net.zero_grad(set_to_none=True)
+        loss = self.loss(batch)
+        loss.backward()
+        return loss.detach()
+
+
+class _Step(ctypes.Structure):
+    _fields_ = [
+        ("weights", _POINTER), ("biases", _POINTER), ("rows", _POINTER), ("n", _INT64),
+        ("stride", _INT64), ("targets", _POINTER), ("factor", ctypes.c_float),
+        ("weight_gradients", _POINTER), ("bias_gradients", _POINTER),
+    ]  # fmt: skip
+
+
+@cache
+def _library(path: str | os.PathLike | None) -> ctypes.CDLL:
+    library = load(path)
+    signatures = {
+        "create": (_POINTER, [_POINTER, _INT64, ctypes.c_int32]),
+        "run": (ctypes.c_double, [_POINTER, _POINTER]),
+        "level": (ctypes.c_char_p, [ctypes.c_int32]),
+        "destroy": (None, [_POINTER]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, f"distilrank_gradient_{name}")
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+class NativeGradient:
+    """The gradient of the mean squared error in bf16, by the native library, on the CPU.
+
+    Each thread takes its part of a batch's rows; parts are added up in their order, so that the
+    same thread count gives the same bytes. Meanwhile PyTorch should have one thread: its others
+    would spin, waiting for work, on the cores that these need.
+
+    Attributes:
+        name, workers: as `TorchGradient`.
+    """
+
+    def __init__(
+        self, net: Net, threads: int, library: str | os.PathLike | None = None, level: int = _BEST
+    ) -> None:
+        """Take ``net``, which has to stay on the CPU, in fp32 and without dropout.
+
+        Args:
+            threads: that share each batch.
+            library: the native library, where `native.find_library` finds it if not given.
+            level: the highest of enum distilrank_level, for tests.
+
+        Raises:
+            ValueError: if this processor lacks instructions for bf16.
+            OSError: if the native library is missing.
+        """
+        name = self.instructions(library, level)
+        if not name:
+            raise ValueError("this processor has no instructions for bf16")
+        self.name, self.workers = f"bf16 by the native library ({name})", threads
+        self._net = net
+        layers = [layer.weight.shape for layer in net.layers]
+        widths = np.array([inputs for _, inputs in layers] + [1], np.int64)
+        self._parts = [
+            _Part(_library(library), widths, level, None if thread else net)
+            for thread in range(threads)
+        ]
+        self._pool = ThreadPoolExecutor(max(1, threads - 1), "gradient")
+
+    @staticmethod
+    def instructions(library: str | os.PathLike | None = None, level: int = _BEST) -> str:
+        """What the processor has for it: ``amx``, ``avx512``, or an empty text."""
+        return _library(library).distilrank_gradient_level(level).decode()
+
+    def __call__(self, batch: Batch) -> torch.Tensor:
+        bounds = np.linspace(0, len(batch.rows), len(self._parts) + 1).astype(int)
+        pieces = [slice(start, stop) for start, stop in pairwise(bounds.tolist())]
+        others = [
+            self._pool.submit(part, self._net, batch, piece)
+            for part, piece in zip(self._parts[1:], pieces[1:], strict=True)
+        ]
+        squares = self._parts[0](self._net, batch, pieces[0])
+        for part, other in zip(self._parts[1:], others, strict=True):
+            squares += other.result()
+            for layer, weight, bias in zip(
+                self._net.layers, part.weights, part.biases, strict=True
+            ):
+                layer.weight.grad += weight
+                layer.bias.grad += bias
+        return torch.tensor(squares / len(batch.rows), dtype=torch.float32)
+
+    def close(self) -> None:
+        """Free the threads and buffers."""
+        self._pool.shutdown()
+        for part in self._parts:
+            part.close()
+
+
+@contextmanager
+def gradient_of(
+    net: Net, bf16: bool, plain: bool, library: str | os.PathLike | None = None
+) -> Iterator[TorchGradient | NativeGradient]:
+    """What takes a step's batch, leaves each parameter's gradient in its ``grad``, gives the loss.
+
+    Args:
+        bf16: whether products are wanted in bf16.
+        plain: whether the loss is the mean squared error, without dropout.
+        library: the native library, where `native.find_library` finds it if not given.
+    """
+    plain = plain and net.precision == "fp32" and net.mean.device.type == "cpu"
+    if not (bf16 and plain and NativeGradient.instructions(library)):
+        yield TorchGradient(net, bf16)
+        return
+    threads = torch.get_num_threads()
+    gradient = NativeGradient(net, threads, library)
+    torch.set_num_threads(1)
+    try:
+        yield gradient
+    finally:
+        torch.set_num_threads(threads)
+        gradient.close()
+
+
+class _Part:
+    """One thread's buffers and gradients; those of the network itself where one is given."""
+
+    def __init__(self, library: ctypes.CDLL, widths: np.ndarray, level: int, net: Net | None):
+        self._library = library
+        self._handle = library.distilrank_gradient_create(
+            widths.ctypes.data, len(widths) - 1, level
+        )
+        if not self._handle:
+            raise MemoryError(f"no memory left for the gradients of a network {widths.tolist()}")
+        shapes = list(zip(widths[1:].tolist(), widths[:-1].tolist(), strict=True))
+        self.weights = [torch.empty(shape) for shape in shapes]
+        self.biases = [torch.empty(outputs) for outputs, _ in shapes]
+        if net:
+            for layer, weight, bias in zip(net.layers, self.weights, self.biases, strict=True):
+                layer.weight.grad, layer.bias.grad = weight, bias
+
+    def __call__(self, net: Net, batch: Batch, piece: slice) -> float:
+        """The sum of the squared errors of some rows."""
+        rows, targets = batch.rows[piece], batch.targets[piece]
+        arrays = [
+            _pointers(tensors)
+            for tensors in (
+                [layer.weight for layer in net.layers], [layer.bias for layer in net.layers],
+                self.weights, self.biases,
+            )
+        ]  # fmt: skip
+        weights, biases, *gradients = (ctypes.addressof(array) for array in arrays)
+        step = _Step(
+            weights, biases, rows.ctypes.data, len(rows), batch.rows.shape[1],
+            targets.ctypes.data, 1 / len(batch.rows), *gradients,
+        )  # fmt: skip
+        return self._library.distilrank_gradient_run(self._handle, ctypes.byref(step))
+
+    def close(self) -> None:
+        self._library.distilrank_gradient_destroy(self._handle)
+        self._handle = None
+
+
+def _pointers(tensors: Sequence[torch.Tensor]) -> ctypes.Array:
+    return (_POINTER * len(tensors))(*[tensor.data_ptr() for tensor in tensors])
