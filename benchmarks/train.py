@@ -41,11 +41,10 @@ from benchmarks import command, public_loop
 from benchmarks.forests import PER_QUERY, forest, generator
 from benchmarks.rehearse_data import anonymous_megabytes
 from benchmarks.sections import Sections
-from distilrank import distil
 from distilrank.distil import Lesson, Schedule, new_student, open_lesson, train
-from distilrank.feed import Feed, ForestTeacher, NativeFeed
+from distilrank.feed import Feed, ForestTeacher, _NativeMidpoints
 from distilrank.files import write_array
-from distilrank.gradient import NativeGradient
+from distilrank.gradient import NativeGradient, TorchGradient
 from distilrank.judge import Judge
 from distilrank.letor import Dataset, SplitWriter
 from distilrank.machine import machine_line
@@ -222,11 +221,12 @@ NAMED: Mapping[Callable[..., Any], str] = {
     public_loop.ndcg: "validation",
     Feed.batch: "real rows",
     Feed.plan: "real rows",
-    NativeFeed.draw: "drawing",
+    _NativeMidpoints.draw: "drawing",
     ForestTeacher.__call__: "teacher",
     Net.outputs: "forward",
     NativeGradient.__call__: "forward and backward",
-    distil._scores: "validation",
+    TorchGradient.scores: "validation",
+    NativeGradient.scores: "validation",
     Judge.mean: "validation",
     torch.Tensor.backward: "backward",
     torch.optim.Adam.step: "optimiser",

@@ -10,7 +10,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -33,8 +32,6 @@ from distilrank.synthetic import Midpoints
 
 # What the ranges of int8's activations are taken from: largest values settle slowly.
 _KNOWN_DOCUMENTS = 20_000
-# Documents that are scored at a time, and where each of several threads scores some of its own.
-_SCORED, _SCORED_ALONE = 4096, 1024
 # Steps between two looks at the losses.
 _LOOKED_AT = 100
 Masks = Sequence[np.ndarray | None]
@@ -261,7 +258,7 @@ def train(
                 net.equalise(torch.from_numpy(_some_of(lesson.train, seed)).to(device))
             loss, rows = _epoch(net, gradient, optimiser, feed, schedule, epoch, threads)
             trained = time.perf_counter() - start
-            quality = judge.mean(_scores(net, vali.features, gradient.workers))
+            quality = judge.mean(gradient.scores(vali.features))
             seconds = time.perf_counter() - start
             values = (epoch, loss, quality, schedule.rate(epoch), seconds, rows / trained)
             done.history.append(dict(zip(history_of(judge.measure), values, strict=True)))
@@ -348,16 +345,3 @@ def _check_losses(losses: torch.Tensor, feed: Feed, schedule: Schedule, epoch: i
         f"{len(batch.rows)} documents have {found}: if these are as they should be, lower the "
         f"recipe's learning_rate ({schedule.learning_rate})"
     )
-
-
-def _scores(net: Net, features: np.ndarray, workers: int) -> np.ndarray:
-    net.eval()
-    count = _SCORED if workers == 1 else _SCORED_ALONE
-
-    def scores_from(start: int) -> np.ndarray:
-        with torch.inference_mode():
-            rows = torch.tensor(features[start : start + count])
-            return net(rows.to(net.mean.device)).cpu().numpy()
-
-    with ThreadPoolExecutor(workers, "validation") as pool:
-        return np.concatenate(list(pool.map(scores_from, range(0, len(features), count))))

@@ -83,52 +83,86 @@ class _Midpoints(ctypes.Structure):
     ]
 
 
-class NativeFeed:
-    """``native/feed.cpp``: `Student.standardised` and `Midpoints.draw`, row by row in the cache."""
+class NativeZScore:
+    """``native/feed.cpp``: raw documents as z-scores, `Student.standardised` in float32."""
 
     def __init__(
-        self, student: Student, midpoints: Midpoints, library: str | os.PathLike | None
+        self, mean: np.ndarray, scale: np.ndarray, fill: np.ndarray | None,
+        library: str | os.PathLike | None = None,
+    ) -> None:  # fmt: skip
+        """Take a network's (features,) ``mean``, ``scale`` and ``fill``.
+
+        Raises:
+            OSError: if the native library is missing.
+        """
+        pointer, int64 = ctypes.c_void_p, ctypes.c_int64
+        self._run = load(library).distilrank_standardise
+        self._run.restype = int64
+        self._run.argtypes = [pointer, pointer, int64, pointer, int64, pointer]
+        # Held here as long as the library reads them.
+        self._arrays = [
+            np.ascontiguousarray(mean, np.float64),
+            np.ascontiguousarray(scale, np.float64),
+            None if fill is None else np.ascontiguousarray(fill, np.float32),
+        ]
+        self._zscore = _ZScore(len(mean), *map(_address, self._arrays))
+
+    def __call__(self, features: np.ndarray, documents: np.ndarray, rows: np.ndarray) -> int:
+        """Write ``documents`` of ``features`` to the start of ``rows``.
+
+        Args:
+            features: (all documents, features) float32, row after row.
+            documents: (n,) which ones.
+            rows: (n or more, features) float32.
+
+        Returns:
+            How many values were missing.
+
+        Raises:
+            ValueError: if the features are no rows of float32.
+        """
+        if features.dtype != np.float32 or not features.flags.c_contiguous:
+            raise ValueError(f"features of {features.dtype}, expected float32, row after row")
+        documents = np.ascontiguousarray(documents, np.int64)
+        return self._run(
+            ctypes.byref(self._zscore), features.ctypes.data, features.shape[1],
+            documents.ctypes.data, len(documents), rows.ctypes.data,
+        )  # fmt: skip
+
+
+class _NativeMidpoints:
+    """``native/feed.cpp``: `Midpoints.draw`, with the documents' z-scores."""
+
+    def __init__(
+        self, midpoints: Midpoints, student: Student, library: str | os.PathLike | None
     ) -> None:
-        native, pointer, int64 = load(library), ctypes.c_void_p, ctypes.c_int64
-        self._standardise, self._draw = native.distilrank_standardise, native.distilrank_draw
-        self._standardise.restype = int64
-        self._standardise.argtypes = [pointer, pointer, int64, pointer, int64, pointer]
-        self._draw.restype, self._draw.argtypes = None, [pointer, pointer, int64, pointer, pointer]
+        pointer = ctypes.c_void_p
+        self._run = load(library).distilrank_draw
+        self._run.restype = None
+        self._run.argtypes = [pointer, pointer, ctypes.c_int64, pointer, pointer]
         # Synthetic values are few: they are standardised once.
         owners = np.repeat(np.arange(student.n_features), np.diff(midpoints.offsets))
         deviations = midpoints.values.astype(np.float64) - student.mean[owners]
         standardised = (deviations / student.scale[owners]).astype(np.float32)
-        # Held here as long as the library reads them.
         self._arrays = [
-            np.ascontiguousarray(student.mean, np.float64),
-            np.ascontiguousarray(student.scale, np.float64),
-            None if student.fill is None else np.ascontiguousarray(student.fill, np.float32),
             midpoints.offsets[:-1].astype(np.uint64),
             np.diff(midpoints.offsets).astype(np.uint64),
             np.column_stack([midpoints.values, standardised]),
         ]
-        pointers = [None if array is None else array.ctypes.data for array in self._arrays]
-        self._zscore = _ZScore(student.n_features, *pointers[:3])
-        self._midpoints = _Midpoints(student.n_features, *pointers[3:])
-
-    def standardise(self, features: np.ndarray, documents: np.ndarray, rows: np.ndarray) -> int:
-        """Write ``documents`` of ``features`` to the start of ``rows``; how many were missing."""
-        documents = np.ascontiguousarray(documents, np.int64)
-        stride = features.strides[0] // features.itemsize
-        return self._standardise(
-            ctypes.byref(self._zscore), features.ctypes.data, stride, documents.ctypes.data,
-            len(documents), rows.ctypes.data,
-        )  # fmt: skip
+        self._midpoints = _Midpoints(student.n_features, *map(_address, self._arrays))
 
     def draw(self, generator: np.random.Generator, rows: np.ndarray) -> np.ndarray:
         """Write z-scores of new documents to all ``rows``; the documents as they are."""
-        raw = np.empty_like(rows)
-        words = random_words(*rows.shape, generator)
-        self._draw(
+        raw, words = np.empty_like(rows), random_words(*rows.shape, generator)
+        self._run(
             ctypes.byref(self._midpoints), words.ctypes.data, len(rows), raw.ctypes.data,
             rows.ctypes.data,
         )  # fmt: skip
         return raw
+
+
+def _address(array: np.ndarray | None) -> int | None:
+    return None if array is None else array.ctypes.data
 
 
 class Feed:
@@ -157,7 +191,6 @@ class Feed:
             library: the native library, where `native.find_library` finds it if not given.
 
         Raises:
-            ValueError: if the features are no rows of float32.
             OSError: if the native library is missing.
         """
         self.train, self.targets, self.seed, self.batch_size = train, targets, seed, batch
@@ -165,9 +198,8 @@ class Feed:
             synthetic_per_real, midpoints, teacher,
         )  # fmt: skip
         self.by_query, self._student = by_query, student
-        if train.features.dtype != np.float32 or not train.features.flags.c_contiguous:
-            raise ValueError("the train split's features are not float32, row after row")
-        self._native = NativeFeed(student, midpoints, library)
+        self._standardise = NativeZScore(student.mean, student.scale, student.fill, library)
+        self._synthetic = _NativeMidpoints(midpoints, student, library)
 
     def epoch(
         self, epoch: int, threads: int, background: bool = False,
@@ -214,11 +246,11 @@ class Feed:
         rows = np.empty((len(real) + drawn, self.train.n_features), np.float32)
         targets = np.empty(len(rows), np.float32)
         targets[: len(real)] = self.targets[real]
-        if self._native.standardise(self.train.features, real, rows) and self._student.fill is None:
+        if self._standardise(self.train.features, real, rows) and self._student.fill is None:
             self._student.standardised(self.train.features[real])  # says what is missing where
         generator = np.random.default_rng([self.seed, epoch, _SYNTHETIC, step])
         for part in _blocks(len(real), len(rows)):
-            targets[part] = self.teacher(self._native.draw(generator, rows[part]))
+            targets[part] = self.teacher(self._synthetic.draw(generator, rows[part]))
         return Batch(rows, targets, sizes)
 
 

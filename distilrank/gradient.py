@@ -17,14 +17,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from distilrank.feed import Batch
+from distilrank.feed import Batch, NativeZScore
 from distilrank.losses import listwise_softmax
 from distilrank.native import load
 from distilrank.net import Net
 
 _POINTER, _INT64 = ctypes.c_void_p, ctypes.c_int64
+_ARRAY = ctypes.POINTER(_POINTER)
 # Of enum distilrank_level.
 _BEST = 0
+# Documents that are scored at a time.
+_SCORED = 4096
 
 
 class TorchGradient:
@@ -32,13 +35,12 @@ class TorchGradient:
 
     Attributes:
         name: what computes.
-        workers: Python threads that may use PyTorch at once.
     """
 
     def __init__(self, net: Net, bf16: bool) -> None:
         """Take ``net``, whose products are in ``bf16``, or else in float32."""
         self._net, self._bf16 = net, bf16
-        self.name, self.workers = "bf16" if bf16 else "fp32", 1
+        self.name = "bf16" if bf16 else "fp32"
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """The mean squared error, or by query `listwise_softmax`; with what PyTorch needs to go
@@ -57,12 +59,25 @@ class TorchGradient:
         loss.backward()
         return loss.detach()
 
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """Raw rows, (documents, features) float32, as (documents,) float32 scores, in fp32."""
+        self._net.eval()
+        with torch.inference_mode():
+            return np.concatenate(
+                [
+                    self._net(torch.tensor(features[at : at + _SCORED]).to(self._net.mean.device))
+                    .cpu()
+                    .numpy()
+                    for at in range(0, len(features), _SCORED)
+                ]
+            )
+
 
 class _Step(ctypes.Structure):
     _fields_ = [
-        ("weights", _POINTER), ("biases", _POINTER), ("rows", _POINTER), ("n", _INT64),
+        ("weights", _ARRAY), ("biases", _ARRAY), ("rows", _POINTER), ("n", _INT64),
         ("stride", _INT64), ("targets", _POINTER), ("factor", ctypes.c_float),
-        ("weight_gradients", _POINTER), ("bias_gradients", _POINTER),
+        ("weight_gradients", _ARRAY), ("bias_gradients", _ARRAY),
     ]  # fmt: skip
 
 
@@ -72,6 +87,7 @@ def _library(path: str | os.PathLike | None) -> ctypes.CDLL:
     signatures = {
         "create": (_POINTER, [_POINTER, _INT64, ctypes.c_int32]),
         "run": (ctypes.c_double, [_POINTER, _POINTER]),
+        "score": (None, [_POINTER, _POINTER, _POINTER]),
         "level": (ctypes.c_char_p, [ctypes.c_int32]),
         "destroy": (None, [_POINTER]),
     }
@@ -89,7 +105,7 @@ class NativeGradient:
     would spin, waiting for work, on the cores that these need.
 
     Attributes:
-        name, workers: as `TorchGradient`.
+        name: what computes.
     """
 
     def __init__(
@@ -109,7 +125,7 @@ class NativeGradient:
         name = self.instructions(library, level)
         if not name:
             raise ValueError("this processor has no instructions for bf16")
-        self.name, self.workers = f"bf16 by the native library ({name})", threads
+        self.name = f"bf16 by the native library ({name})"
         self._net = net
         layers = [layer.weight.shape for layer in net.layers]
         widths = np.array([inputs for _, inputs in layers] + [1], np.int64)
@@ -117,7 +133,9 @@ class NativeGradient:
             _Part(_library(library), widths, level, None if thread else net)
             for thread in range(threads)
         ]
-        self._pool = ThreadPoolExecutor(max(1, threads - 1), "gradient")
+        fill = None if net.fill is None else net.fill.numpy()
+        self._standardise = NativeZScore(net.mean.numpy(), net.scale.numpy(), fill, library)
+        self._pool = ThreadPoolExecutor(threads, "gradient")
 
     @staticmethod
     def instructions(library: str | os.PathLike | None = None, level: int = _BEST) -> str:
@@ -140,6 +158,27 @@ class NativeGradient:
                 layer.weight.grad += weight
                 layer.bias.grad += bias
         return torch.tensor(squares / len(batch.rows), dtype=torch.float32)
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """As `TorchGradient.scores`, up to the order of float32's sums."""
+        scores = np.empty(len(features), np.float32)
+        bounds = np.linspace(0, len(features), len(self._parts) + 1).astype(int)
+        others = [
+            self._pool.submit(self._score, part, features, scores, piece)
+            for part, piece in zip(self._parts, pairwise(bounds.tolist()), strict=True)
+        ]
+        for other in others:
+            other.result()
+        return scores
+
+    def _score(
+        self, part: "_Part", features: np.ndarray, scores: np.ndarray, piece: tuple[int, int]
+    ) -> None:
+        rows = np.empty((_SCORED, features.shape[1]), np.float32)
+        for at in range(*piece, _SCORED):
+            stop = min(at + _SCORED, piece[1])
+            self._standardise(features, np.arange(at, stop), rows)
+            part.score(self._net, rows[: stop - at], scores[at:stop])
 
     def close(self) -> None:
         """Free the threads and buffers."""
@@ -193,23 +232,30 @@ class _Part:
     def __call__(self, net: Net, batch: Batch, piece: slice) -> float:
         """The sum of the squared errors of some rows."""
         rows, targets = batch.rows[piece], batch.targets[piece]
-        arrays = [
-            _pointers(tensors)
-            for tensors in (
-                [layer.weight for layer in net.layers], [layer.bias for layer in net.layers],
-                self.weights, self.biases,
-            )
-        ]  # fmt: skip
-        weights, biases, *gradients = (ctypes.addressof(array) for array in arrays)
+        weights, biases, *gradients = map(_pointers, (*_parameters(net), self.weights, self.biases))
         step = _Step(
             weights, biases, rows.ctypes.data, len(rows), batch.rows.shape[1],
             targets.ctypes.data, 1 / len(batch.rows), *gradients,
         )  # fmt: skip
         return self._library.distilrank_gradient_run(self._handle, ctypes.byref(step))
 
+    def score(self, net: Net, rows: np.ndarray, scores: np.ndarray) -> None:
+        """Write the scores of some z-scores."""
+        weights, biases = map(_pointers, _parameters(net))
+        step = _Step(
+            weights=weights, biases=biases, rows=rows.ctypes.data, n=len(rows), stride=rows.shape[1]
+        )
+        self._library.distilrank_gradient_score(
+            self._handle, ctypes.byref(step), scores.ctypes.data
+        )
+
     def close(self) -> None:
         self._library.distilrank_gradient_destroy(self._handle)
         self._handle = None
+
+
+def _parameters(net: Net) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    return [layer.weight for layer in net.layers], [layer.bias for layer in net.layers]
 
 
 def _pointers(tensors: Sequence[torch.Tensor]) -> ctypes.Array:

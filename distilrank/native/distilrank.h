@@ -269,6 +269,11 @@ typedef struct {
 /* Gives the sum of the squared errors. */
 DISTILRANK_API double distilrank_gradient_run(distilrank_gradient *, const distilrank_step *);
 
+/* The scores (n) of a step's rows in float, for validation; nothing else of the step is read but
+ * the weights and biases. */
+DISTILRANK_API void distilrank_gradient_score(distilrank_gradient *, const distilrank_step *,
+                                              float *scores);
+
 DISTILRANK_API void distilrank_gradient_destroy(distilrank_gradient *);
 
 #ifdef __cplusplus

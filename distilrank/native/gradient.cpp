@@ -41,6 +41,7 @@ public:
             layer.outputs = widths[l + 1];
             const int64_t in = whole_units(layer.inputs), out = whole_units(layer.outputs);
             layer.forward = floats(in / 2 * out);
+            layer.whole = floats(layer.inputs * out);
             layer.backward = floats(in * (out / 2));
             layer.padded = floats(out);
             layer.sums = floats((out + kSlack) * in);
@@ -54,19 +55,31 @@ public:
         buffers.pairs = floats(kGradientBlock / 2 * widest);
         buffers.turned = floats((widest + kSlack) * (kGradientBlock / 2));
         buffers.words = floats(16 * widest / 2);
+        for (float *&units : buffers.units) units = floats(kGradientBlock * widest);
         network_.layers = layers_.data();
         network_.n_layers = n_layers;
     }
 
     double run(const distilrank_step &step) {
-        for (size_t l = 0; l < layers_.size(); ++l) take(l, step);
+        take(step);
+        for (size_t l = 0; l < layers_.size(); ++l) {
+            GradientLayer &layer = layers_[l];
+            layer.weight_gradient = step.weight_gradients[l];
+            layer.bias_gradient = step.bias_gradients[l];
+            const int64_t in = whole_units(layer.inputs), out = whole_units(layer.outputs);
+            std::fill_n(layer.sums, (out + kSlack) * in, 0.0f);
+            std::fill_n(layer.bias_sums, out, 0.0f);
+        }
         const double squares = kernels_.run(
             network_, {step.rows, step.n, step.stride, step.targets, step.factor});
         for (const GradientLayer &layer : layers_) give(layer);
         return squares;
     }
 
-    const char *level() const { return kernels_.level; }
+    void score(const distilrank_step &step, float *scores) {
+        take(step);
+        kernels_.score(network_, step.rows, step.n, step.stride, scores);
+    }
 
 private:
     float *floats(int64_t size) {
@@ -74,17 +87,15 @@ private:
         return memory_.back().data()->words;
     }
 
-    void take(size_t l, const distilrank_step &step) {
-        GradientLayer &layer = layers_[l];
-        layer.weights = step.weights[l];
-        layer.bias = step.biases[l];
-        layer.weight_gradient = step.weight_gradients[l];
-        layer.bias_gradient = step.bias_gradients[l];
-        const int64_t in = whole_units(layer.inputs), out = whole_units(layer.outputs);
-        std::copy_n(layer.bias, layer.outputs, layer.padded);
-        if (l + 1 == layers_.size()) std::copy_n(layer.weights, layer.inputs, layer.forward);
-        std::fill_n(layer.sums, (out + kSlack) * in, 0.0f);
-        std::fill_n(layer.bias_sums, out, 0.0f);
+    void take(const distilrank_step &step) {
+        for (size_t l = 0; l < layers_.size(); ++l) {
+            GradientLayer &layer = layers_[l];
+            layer.weights = step.weights[l];
+            layer.bias = step.biases[l];
+            std::copy_n(layer.bias, layer.outputs, layer.padded);
+        }
+        const GradientLayer &last = layers_.back();
+        std::copy_n(last.weights, last.inputs, last.forward);
     }
 
     static void give(const GradientLayer &layer) {
@@ -127,6 +138,11 @@ distilrank_gradient *distilrank_gradient_create(const int64_t *widths, int64_t n
 
 double distilrank_gradient_run(distilrank_gradient *gradient, const distilrank_step *step) {
     return gradient->gradient.run(*step);
+}
+
+void distilrank_gradient_score(distilrank_gradient *gradient, const distilrank_step *step,
+                               float *scores) {
+    gradient->gradient.score(*step, scores);
 }
 
 const char *distilrank_gradient_level(int32_t level) {

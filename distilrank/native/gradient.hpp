@@ -28,6 +28,7 @@ struct GradientLayer {
 
     float *forward;   // weights in columns: (out / 16, in / 2, 16), words of neighbouring inputs;
                       // of the last layer in fp32: (in)
+    float *whole;     // the same in fp32: (out / 16, inputs, 16)
     float *backward;  // transposed: (in / 16, out / 2, 16), words of neighbouring outputs
     float *padded;    // (out) the bias
     float *sums;      // (out + kSlack, in) the weights' gradient
@@ -42,6 +43,7 @@ struct GradientBuffers {
     float *pairs;   // (block / 2, widest) words of neighbouring documents
     float *turned;  // (widest + kSlack, block / 2) the same, transposed
     float *words;   // (16, widest / 2) some weights as words
+    float *units[2]; // (block, widest) inputs in fp32
 };
 
 struct GradientNetwork {
@@ -58,10 +60,14 @@ struct GradientBatch {
     float factor; // of the squared error that the gradient is that of
 };
 
-// One instruction set's code: adds up the gradient, gives the sum of the squared errors.
+// One instruction set's code.
 struct GradientKernels {
     const char *level;
+    // Adds up the gradient, gives the sum of the squared errors.
     double (*run)(const GradientNetwork &, const GradientBatch &);
+    // In fp32, from the weights as they are.
+    void (*score)(const GradientNetwork &, const float *rows, int64_t n, int64_t stride,
+                  float *scores);
 };
 
 #if defined(__x86_64__)

@@ -65,6 +65,6 @@ struct TileProduct {
 
 } // namespace
 
-const GradientKernels gradient_amx = {"amx", GradientCode<Isa, TileProduct>::run};
+const GradientKernels gradient_amx = gradient_kernels<Isa, TileProduct>("amx");
 
 } // namespace distilrank

@@ -24,8 +24,8 @@ struct Operands {
     int64_t right_stride, depth;
 };
 
-// In registers: tiles of 6 rows by up to 4 vectors.
-template <class Isa>
+// In registers: tiles of 6 rows by up to 4 vectors; words are pairs of bf16, or floats.
+template <class Isa, bool kPairs = true>
 struct VectorProduct {
     using Vector = typename Isa::Vector;
     static constexpr int64_t kRows = 6;
@@ -33,6 +33,11 @@ struct VectorProduct {
 
     struct Session {};
     static constexpr int64_t depth(int64_t words) { return words; }
+
+    static Vector dot(Vector sum, Vector one, Vector other) {
+        if constexpr (kPairs) return Isa::dot_pairs(sum, one, other);
+        else return Isa::fma(one, other, sum);
+    }
 
     template <int V, class Finish>
     static void tile(const Operands &of, int64_t row, int64_t column, const Finish &finish) {
@@ -47,7 +52,7 @@ struct VectorProduct {
                 vectors[v] = Isa::load(right + v * of.right_stride + k * kWidth);
             for (int r = 0; r < kRows; ++r) {
                 const Vector one = Isa::broadcast(left + r * of.left_stride + k);
-                for (int v = 0; v < V; ++v) sum[r][v] = Isa::dot_pairs(sum[r][v], one, vectors[v]);
+                for (int v = 0; v < V; ++v) sum[r][v] = dot(sum[r][v], one, vectors[v]);
             }
         }
         for (int r = 0; r < kRows; r += 2)
@@ -137,6 +142,21 @@ struct GradientCode {
     static int64_t vectors(int64_t units) { return (units + kWidth - 1) / kWidth; }
     static constexpr int64_t kPairsStride = kGradientBlock / 2 * kWidth;
 
+    // Units' values as the next layer's inputs in fp32.
+    struct Whole {
+        const float *bias;
+        float *units;
+        int64_t stride;
+
+        void operator()(int64_t row, int64_t column, Vector x, Vector y) const {
+            const Vector low = Isa::broadcast(&kZero), high = Isa::broadcast(&kSix);
+            const Vector offset = Isa::load(bias + column * kWidth);
+            float *const to = units + row * stride + column * kWidth;
+            Isa::store(to, Isa::clamp(x + offset, low, high));
+            Isa::store(to + stride, Isa::clamp(y + offset, low, high));
+        }
+    };
+
     static Vector load_some(const float *from, int64_t count) {
         return count < kWidth ? Isa::load_part(from, count > 0 ? static_cast<int>(count) : 0)
                               : Isa::load(from);
@@ -206,7 +226,7 @@ struct GradientCode {
     }
 
     // The last layer, of one output, in fp32 there and back. The sum of the squared errors.
-    static double score(const GradientLayer &layer, const GradientBatch &batch, int64_t first,
+    static double last_layer(const GradientLayer &layer, const GradientBatch &batch, int64_t first,
                         int64_t there, int64_t rows, const Backward &backward) {
         const int64_t words = whole_units(layer.inputs) / 2, columns = vectors(layer.inputs);
         double squares = 0;
@@ -268,7 +288,7 @@ struct GradientCode {
         pack_documents(layers[0], batch, first, there, rows);
         for (int64_t l = 0; l < last; ++l) forward(layers[l], layers[l + 1], rows);
         const double squares =
-            score(layers[last], batch, first, there, rows, backward_of(network, last));
+            last_layer(layers[last], batch, first, there, rows, backward_of(network, last));
         for (int64_t l = last - 1; l >= 0; --l) {
             const GradientLayer &layer = layers[l];
             const int64_t in = whole_units(layer.inputs), out = whole_units(layer.outputs);
@@ -283,6 +303,63 @@ struct GradientCode {
         }
         return squares;
     }
+
+    // ---- Scores alone, in fp32 ----
+
+    static void pack_whole(const GradientLayer &layer) {
+        const float *row[kWidth];
+        for (int64_t output = 0; output < layer.outputs; output += kWidth) {
+            for (int64_t o = 0; o < kWidth; ++o) {
+                const int64_t there = output + o < layer.outputs ? output + o : output;
+                row[o] = layer.weights + there * layer.inputs;
+            }
+            float *const column = layer.whole + output * layer.inputs;
+            for (int64_t i = 0; i < layer.inputs; i += kWidth) {
+                const int64_t left = layer.inputs - i, count = left < kWidth ? left : kWidth;
+                Vector turned[kWidth];
+                Isa::transposed(row, i, static_cast<int>(count), turned);
+                for (int64_t k = 0; k < count; ++k) Isa::store(column + (i + k) * kWidth, turned[k]);
+            }
+        }
+    }
+
+    static void score(const GradientNetwork &network, const float *rows, int64_t n, int64_t stride,
+                      float *scores) {
+        using Floats = VectorProduct<Isa, false>;
+        const GradientLayer *const layers = network.layers, &last = layers[network.n_layers - 1];
+        for (int64_t l = 0; l + 1 < network.n_layers; ++l) pack_whole(layers[l]);
+        for (int64_t first = 0; first < n; first += kGradientBlock) {
+            const int64_t taken = n - first < kGradientBlock ? n - first : kGradientBlock;
+            float *in = network.buffers.units[0], *out = network.buffers.units[1];
+            for (int64_t row = 0; row < taken; ++row)
+                for (int64_t i = 0; i < layers[0].inputs; i += kWidth)
+                    Isa::store(in + row * whole_units(layers[0].inputs) + i,
+                               load_some(rows + (first + row) * stride + i, layers[0].inputs - i));
+            for (int64_t l = 0; l + 1 < network.n_layers; ++l) {
+                const GradientLayer &layer = layers[l];
+                Floats::multiply({in, whole_units(layer.inputs), layer.whole, layer.inputs * kWidth,
+                                  layer.inputs},
+                                 taken, vectors(layer.outputs),
+                                 Whole{layer.padded, out, whole_units(layer.outputs)});
+                swap(in, out);
+            }
+            for (int64_t row = 0; row < taken; ++row) {
+                Vector sum = Isa::zero();
+                for (int64_t i = 0; i < last.inputs; i += kWidth)
+                    sum = Isa::fma(load_some(in + row * whole_units(last.inputs) + i, last.inputs - i),
+                                   Isa::load(last.forward + i), sum);
+                scores[first + row] = Isa::total(sum) + *last.bias;
+            }
+        }
+    }
+
+    static void swap(float *&one, float *&other) {
+        float *const kept = one;
+        one = other;
+        other = kept;
+    }
+
+    // ---- A batch ----
 
     static double run(const GradientNetwork &network, const GradientBatch &batch) {
         [[maybe_unused]] const typename Product::Session session{};
@@ -302,6 +379,12 @@ struct GradientCode {
         return squares;
     }
 };
+
+template <class Isa, class Product>
+constexpr GradientKernels gradient_kernels(const char *level) {
+    using Code = GradientCode<Isa, Product>;
+    return {level, Code::run, Code::score};
+}
 
 } // namespace
 } // namespace distilrank

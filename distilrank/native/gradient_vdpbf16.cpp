@@ -8,6 +8,6 @@ using Isa = Vdpbf16<Avx512>;
 
 } // namespace
 
-const GradientKernels gradient_vdpbf16 = {"avx512", GradientCode<Isa, VectorProduct<Isa>>::run};
+const GradientKernels gradient_vdpbf16 = gradient_kernels<Isa, VectorProduct<Isa>>("avx512");
 
 } // namespace distilrank

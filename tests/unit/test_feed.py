@@ -132,7 +132,7 @@ def test_documents_are_drawn_as_the_midpoints_have_it(lesson, student):
     feed = lesson.feed(student, SCHEDULE, 3)
     for count in (0, 1, 3, 70, 513):
         rows = np.empty((count, 8), np.float32)
-        drawn = feed._native.draw(np.random.default_rng(5), rows)
+        drawn = feed._synthetic.draw(np.random.default_rng(5), rows)
         assert np.array_equal(drawn, lesson.midpoints.draw(count, np.random.default_rng(5)))
         assert np.array_equal(rows, student.standardised(drawn).astype(np.float32))
 
@@ -149,8 +149,8 @@ def test_a_missing_value_that_nothing_stands_for_is_named(lesson, student):
 @pytest.mark.parametrize("change", [np.asfortranarray, lambda rows: rows.astype(np.float64)])
 def test_features_that_are_no_rows_of_float32_are_refused(lesson, student, change):
     train = replace(lesson.train, features=change(np.array(lesson.train.features)))
-    with pytest.raises(ValueError, match="not float32, row after row"):
-        feed_of(replace(lesson, train=train), student)
+    with pytest.raises(ValueError, match="expected float32, row after row"):
+        feed_of(replace(lesson, train=train), student).batch(1, 0)
 
 
 def test_a_forest_teacher_scores_from_many_threads(fold, native_library, teacher_booster):
