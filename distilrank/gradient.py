@@ -1,4 +1,4 @@
-"""One training step's loss and gradients: by PyTorch, or by the native library in bf16.
+"""One training step's loss and gradients: by PyTorch, or by the native library.
 
 The native one (``native/gradient_code.hpp``) takes a block of documents forward and back through
 all layers while what lies in between is in the core's cache; PyTorch takes the whole batch through
@@ -21,6 +21,7 @@ from distilrank.feed import Batch, NativeZScore
 from distilrank.losses import listwise_softmax
 from distilrank.native import load
 from distilrank.net import Net
+from distilrank.scorer import PRECISIONS
 
 _POINTER, _INT64 = ctypes.c_void_p, ctypes.c_int64
 _ARRAY = ctypes.POINTER(_POINTER)
@@ -85,10 +86,10 @@ class _Step(ctypes.Structure):
 def _library(path: str | os.PathLike | None) -> ctypes.CDLL:
     library = load(path)
     signatures = {
-        "create": (_POINTER, [_POINTER, _INT64, ctypes.c_int32]),
+        "create": (_POINTER, [_POINTER, _INT64, ctypes.c_int32, ctypes.c_int32]),
         "run": (ctypes.c_double, [_POINTER, _POINTER]),
         "score": (None, [_POINTER, _POINTER, _POINTER]),
-        "level": (ctypes.c_char_p, [ctypes.c_int32]),
+        "level": (ctypes.c_char_p, [ctypes.c_int32, ctypes.c_int32]),
         "destroy": (None, [_POINTER]),
     }
     for name, (result, arguments) in signatures.items():
@@ -98,7 +99,7 @@ def _library(path: str | os.PathLike | None) -> ctypes.CDLL:
 
 
 class NativeGradient:
-    """The gradient of the mean squared error in bf16, by the native library, on the CPU.
+    """The gradient of the mean squared error by the native library, on the CPU.
 
     Each thread takes its part of a batch's rows; parts are added up in their order, so that the
     same thread count gives the same bytes. Meanwhile PyTorch should have one thread: its others
@@ -109,38 +110,42 @@ class NativeGradient:
     """
 
     def __init__(
-        self, net: Net, threads: int, library: str | os.PathLike | None = None, level: int = _BEST
-    ) -> None:
+        self, net: Net, precision: str, threads: int,
+        library: str | os.PathLike | None = None, level: int = _BEST,
+    ) -> None:  # fmt: skip
         """Take ``net``, which has to stay on the CPU, in fp32 and without dropout.
 
         Args:
+            precision: of products: ``fp32`` or ``bf16``.
             threads: that share each batch.
             library: the native library, where `native.find_library` finds it if not given.
             level: the highest of enum distilrank_level, for tests.
 
         Raises:
-            ValueError: if this processor lacks instructions for bf16.
+            ValueError: if this processor lacks instructions for it.
             OSError: if the native library is missing.
         """
-        name = self.instructions(library, level)
+        name = self.instructions(precision, library, level)
         if not name:
-            raise ValueError("this processor has no instructions for bf16")
-        self.name = f"bf16 by the native library ({name})"
+            raise ValueError(f"this processor has no instructions for gradients in {precision}")
+        self.name = f"{precision} by the native library ({name})"
         self._net = net
         layers = [layer.weight.shape for layer in net.layers]
         widths = np.array([inputs for _, inputs in layers] + [1], np.int64)
-        self._parts = [
-            _Part(_library(library), widths, level, None if thread else net)
-            for thread in range(threads)
-        ]
+        self._parts = [_Part(_library(library), widths, precision, level) for _ in range(threads)]
+        # Scores are fp32 whatever the gradients are.
+        self._scorers = [_Part(_library(library), widths, "fp32", level) for _ in range(threads)]
         fill = None if net.fill is None else net.fill.numpy()
         self._standardise = NativeZScore(net.mean.numpy(), net.scale.numpy(), fill, library)
         self._pool = ThreadPoolExecutor(threads, "gradient")
 
     @staticmethod
-    def instructions(library: str | os.PathLike | None = None, level: int = _BEST) -> str:
+    def instructions(
+        precision: str, library: str | os.PathLike | None = None, level: int = _BEST
+    ) -> str:
         """What the processor has for it: ``amx``, ``avx512``, or an empty text."""
-        return _library(library).distilrank_gradient_level(level).decode()
+        number = PRECISIONS.index(precision)
+        return _library(library).distilrank_gradient_level(number, level).decode()
 
     def __call__(self, batch: Batch) -> torch.Tensor:
         bounds = np.linspace(0, len(batch.rows), len(self._parts) + 1).astype(int)
@@ -149,14 +154,14 @@ class NativeGradient:
             self._pool.submit(part, self._net, batch, piece)
             for part, piece in zip(self._parts[1:], pieces[1:], strict=True)
         ]
-        squares = self._parts[0](self._net, batch, pieces[0])
+        first = self._parts[0]
+        squares = first(self._net, batch, pieces[0])
         for part, other in zip(self._parts[1:], others, strict=True):
             squares += other.result()
-            for layer, weight, bias in zip(
-                self._net.layers, part.weights, part.biases, strict=True
-            ):
-                layer.weight.grad += weight
-                layer.bias.grad += bias
+            for total, own in zip(first.gradients, part.gradients, strict=True):
+                total += own
+        for parameter, total in zip(_parameters(self._net), first.gradients, strict=True):
+            parameter.grad = total
         return torch.tensor(squares / len(batch.rows), dtype=torch.float32)
 
     def scores(self, features: np.ndarray) -> np.ndarray:
@@ -165,7 +170,7 @@ class NativeGradient:
         bounds = np.linspace(0, len(features), len(self._parts) + 1).astype(int)
         others = [
             self._pool.submit(self._score, part, features, scores, piece)
-            for part, piece in zip(self._parts, pairwise(bounds.tolist()), strict=True)
+            for part, piece in zip(self._scorers, pairwise(bounds.tolist()), strict=True)
         ]
         for other in others:
             other.result()
@@ -183,7 +188,7 @@ class NativeGradient:
     def close(self) -> None:
         """Free the threads and buffers."""
         self._pool.shutdown()
-        for part in self._parts:
+        for part in (*self._parts, *self._scorers):
             part.close()
 
 
@@ -199,11 +204,12 @@ def gradient_of(
         library: the native library, where `native.find_library` finds it if not given.
     """
     plain = plain and net.precision == "fp32" and net.mean.device.type == "cpu"
-    if not (bf16 and plain and NativeGradient.instructions(library)):
+    precision = "bf16" if bf16 else "fp32"
+    if not (plain and NativeGradient.instructions(precision, library)):
         yield TorchGradient(net, bf16)
         return
     threads = torch.get_num_threads()
-    gradient = NativeGradient(net, threads, library)
+    gradient = NativeGradient(net, precision, threads, library)
     torch.set_num_threads(1)
     try:
         yield gradient
@@ -213,26 +219,25 @@ def gradient_of(
 
 
 class _Part:
-    """One thread's buffers and gradients; those of the network itself where one is given."""
+    """One thread's buffers and gradients, those in the order of `_parameters`."""
 
-    def __init__(self, library: ctypes.CDLL, widths: np.ndarray, level: int, net: Net | None):
+    def __init__(
+        self, library: ctypes.CDLL, widths: np.ndarray, precision: str, level: int
+    ) -> None:
         self._library = library
         self._handle = library.distilrank_gradient_create(
-            widths.ctypes.data, len(widths) - 1, level
+            widths.ctypes.data, len(widths) - 1, PRECISIONS.index(precision), level
         )
         if not self._handle:
             raise MemoryError(f"no memory left for the gradients of a network {widths.tolist()}")
         shapes = list(zip(widths[1:].tolist(), widths[:-1].tolist(), strict=True))
-        self.weights = [torch.empty(shape) for shape in shapes]
-        self.biases = [torch.empty(outputs) for outputs, _ in shapes]
-        if net:
-            for layer, weight, bias in zip(net.layers, self.weights, self.biases, strict=True):
-                layer.weight.grad, layer.bias.grad = weight, bias
+        self.gradients = [torch.empty(shape) for shape in shapes]
+        self.gradients += [torch.empty(outputs) for outputs, _ in shapes]
 
     def __call__(self, net: Net, batch: Batch, piece: slice) -> float:
         """The sum of the squared errors of some rows."""
         rows, targets = batch.rows[piece], batch.targets[piece]
-        weights, biases, *gradients = map(_pointers, (*_parameters(net), self.weights, self.biases))
+        weights, biases, *gradients = (*_halves(_parameters(net)), *_halves(self.gradients))
         step = _Step(
             weights, biases, rows.ctypes.data, len(rows), batch.rows.shape[1],
             targets.ctypes.data, 1 / len(batch.rows), *gradients,
@@ -241,10 +246,8 @@ class _Part:
 
     def score(self, net: Net, rows: np.ndarray, scores: np.ndarray) -> None:
         """Write the scores of some z-scores."""
-        weights, biases = map(_pointers, _parameters(net))
-        step = _Step(
-            weights=weights, biases=biases, rows=rows.ctypes.data, n=len(rows), stride=rows.shape[1]
-        )
+        weights, biases = _halves(_parameters(net))
+        step = _Step(weights, biases, rows.ctypes.data, len(rows), rows.shape[1])
         self._library.distilrank_gradient_score(
             self._handle, ctypes.byref(step), scores.ctypes.data
         )
@@ -254,9 +257,14 @@ class _Part:
         self._handle = None
 
 
-def _parameters(net: Net) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    return [layer.weight for layer in net.layers], [layer.bias for layer in net.layers]
+def _parameters(net: Net) -> list[torch.Tensor]:
+    """All weights, then all biases."""
+    return [layer.weight for layer in net.layers] + [layer.bias for layer in net.layers]
 
 
-def _pointers(tensors: Sequence[torch.Tensor]) -> ctypes.Array:
-    return (_POINTER * len(tensors))(*[tensor.data_ptr() for tensor in tensors])
+def _halves(tensors: Sequence[torch.Tensor]) -> tuple[ctypes.Array, ctypes.Array]:
+    """Pointers to the weights' and to the biases'."""
+    pointers = [tensor.data_ptr() for tensor in tensors]
+    half = len(pointers) // 2
+    array = _POINTER * half
+    return array(*pointers[:half]), array(*pointers[half:])

@@ -234,26 +234,28 @@ typedef struct {
 DISTILRANK_API void distilrank_draw(const distilrank_midpoints *, const uint32_t *random, int64_t n,
                                     float *raw, float *rows);
 
-/* ---- Training: the gradient of a network's squared error on a batch, its products in bf16 ----
+/* ---- Training: the gradient of a network's squared error on a batch ----
  *
- *     gradient = distilrank_gradient_create(widths, n_layers, DISTILRANK_BEST);
+ *     gradient = distilrank_gradient_create(widths, n_layers, DISTILRANK_BF16, DISTILRANK_BEST);
  *     for each step:
  *         squares = distilrank_gradient_run(gradient, &step);
  *     distilrank_gradient_destroy(gradient);
  *
- * Weights and units' values are rounded to bf16 for products, and so are the gradients that go back
- * through the layers; sums and all else are float. The last layer is float alone. One thread uses an
- * object at a time: to share a batch, each thread takes some of its rows, and sums are added.
+ * In bf16 weights and units' values are rounded to bf16 for products, and so are the gradients that
+ * go back through the layers; sums and all else are float. The last layer is float alone. One thread
+ * uses an object at a time: to share a batch, each thread takes some of its rows, and sums are added.
  */
 typedef struct distilrank_gradient distilrank_gradient;
 
-/* What a processor computes gradients with, as describe() has it, or "" where it lacks bf16. */
-DISTILRANK_API const char *distilrank_gradient_level(int32_t level);
+/* What a processor computes gradients of a precision (enum distilrank_precision: no int8) with, as
+ * describe() has it, or "" where it cannot: AVX-512 is needed, for bf16 AVX512_BF16 too. */
+DISTILRANK_API const char *distilrank_gradient_level(int32_t precision, int32_t level);
 
 /* widths (n_layers + 1) as in distilrank_network, with at least one hidden layer. NULL where they
- * are none, where the processor lacks bf16 or where there is no memory for it. */
+ * are none, where the processor cannot, or where there is no memory for it. */
 DISTILRANK_API distilrank_gradient *distilrank_gradient_create(const int64_t *widths,
-                                                               int64_t n_layers, int32_t level);
+                                                               int64_t n_layers, int32_t precision,
+                                                               int32_t level);
 
 typedef struct {
     const float *const *weights; /* as in distilrank_network */
@@ -269,8 +271,7 @@ typedef struct {
 /* Gives the sum of the squared errors. */
 DISTILRANK_API double distilrank_gradient_run(distilrank_gradient *, const distilrank_step *);
 
-/* The scores (n) of a step's rows in float, for validation; nothing else of the step is read but
- * the weights and biases. */
+/* The scores (n) of a step's rows; nothing else of the step is read but the weights and biases. */
 DISTILRANK_API void distilrank_gradient_score(distilrank_gradient *, const distilrank_step *,
                                               float *scores);
 

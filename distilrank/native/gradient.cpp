@@ -15,12 +15,15 @@
 namespace distilrank {
 namespace {
 
-const GradientKernels *kernels_of(int32_t level) {
+const GradientKernels *kernels_of(int32_t precision, int32_t level) {
 #if defined(__x86_64__)
     const auto usable = usable_level(static_cast<distilrank_level>(level));
+    if (precision == DISTILRANK_FP32) return usable >= DISTILRANK_AVX512 ? &gradient_avx512 : nullptr;
+    if (precision != DISTILRANK_BF16) return nullptr;
     if (usable >= DISTILRANK_AMX) return &gradient_amx;
     if (usable >= DISTILRANK_AVX512 && has_avx512_bf16()) return &gradient_vdpbf16;
 #else
+    static_cast<void>(precision);
     static_cast<void>(level);
 #endif
     return nullptr;
@@ -40,22 +43,21 @@ public:
             layer.inputs = widths[l];
             layer.outputs = widths[l + 1];
             const int64_t in = whole_units(layer.inputs), out = whole_units(layer.outputs);
-            layer.forward = floats(in / 2 * out);
-            layer.whole = floats(layer.inputs * out);
-            layer.backward = floats(in * (out / 2));
+            // Enough for floats; pairs of bf16 take half of some.
+            layer.forward = floats(in * out);
+            layer.backward = floats(in * out);
             layer.padded = floats(out);
             layer.sums = floats((out + kSlack) * in);
             layer.bias_sums = floats(out);
-            layer.rows = floats(kGradientBlock * in / 2);
-            layer.pairs = floats(kGradientBlock / 2 * in);
+            layer.rows = floats(kBlockWords * in);
+            layer.columns = floats(kBlockWords * in);
             widest = std::max({widest, in, out});
         }
         GradientBuffers &buffers = network_.buffers;
-        for (float *&rows : buffers.rows) rows = floats(kGradientBlock * widest / 2);
-        buffers.pairs = floats(kGradientBlock / 2 * widest);
-        buffers.turned = floats((widest + kSlack) * (kGradientBlock / 2));
-        buffers.words = floats(16 * widest / 2);
-        for (float *&units : buffers.units) units = floats(kGradientBlock * widest);
+        for (float *&rows : buffers.rows) rows = floats(kBlockWords * widest);
+        buffers.documents = floats(kBlockWords * widest);
+        buffers.turned = floats((widest + kSlack) * kBlockWords);
+        buffers.scratch = floats(16 * widest);
         network_.layers = layers_.data();
         network_.n_layers = n_layers;
     }
@@ -70,21 +72,24 @@ public:
             std::fill_n(layer.sums, (out + kSlack) * in, 0.0f);
             std::fill_n(layer.bias_sums, out, 0.0f);
         }
-        const double squares = kernels_.run(
-            network_, {step.rows, step.n, step.stride, step.targets, step.factor});
+        const double squares = kernels_.run(network_, batch_of(step));
         for (const GradientLayer &layer : layers_) give(layer);
         return squares;
     }
 
     void score(const distilrank_step &step, float *scores) {
         take(step);
-        kernels_.score(network_, step.rows, step.n, step.stride, scores);
+        kernels_.score(network_, batch_of(step), scores);
     }
 
 private:
     float *floats(int64_t size) {
         memory_.emplace_back(static_cast<size_t>((size + 15) / 16));
         return memory_.back().data()->words;
+    }
+
+    static GradientBatch batch_of(const distilrank_step &step) {
+        return {step.rows, step.n, step.stride, step.targets, step.factor};
     }
 
     void take(const distilrank_step &step) {
@@ -121,13 +126,13 @@ struct distilrank_gradient {
 using distilrank::kernels_of;
 
 distilrank_gradient *distilrank_gradient_create(const int64_t *widths, int64_t n_layers,
-                                                int32_t level) {
+                                                int32_t precision, int32_t level) {
     // Wider layers than this are no shallow network, and sizes could overflow.
     constexpr int64_t kWidest = 1 << 16, kDeepest = 64;
     if (!widths || n_layers < 2 || n_layers > kDeepest || widths[n_layers] != 1) return nullptr;
     for (int64_t l = 0; l < n_layers; ++l)
         if (widths[l] < 1 || widths[l] > kWidest) return nullptr;
-    const distilrank::GradientKernels *const kernels = kernels_of(level);
+    const distilrank::GradientKernels *const kernels = kernels_of(precision, level);
     if (!kernels) return nullptr;
     try {
         return new distilrank_gradient{{widths, n_layers, *kernels}};
@@ -145,8 +150,8 @@ void distilrank_gradient_score(distilrank_gradient *gradient, const distilrank_s
     gradient->gradient.score(*step, scores);
 }
 
-const char *distilrank_gradient_level(int32_t level) {
-    const distilrank::GradientKernels *const kernels = kernels_of(level);
+const char *distilrank_gradient_level(int32_t precision, int32_t level) {
+    const distilrank::GradientKernels *const kernels = kernels_of(precision, level);
     return kernels ? kernels->level : "";
 }
 

@@ -1,4 +1,4 @@
-// A batch's gradient for AMX, which comes with AVX512_BF16.
+// A batch's gradient in bf16 for AMX, which comes with AVX512_BF16.
 #include "gradient_code.hpp"
 #include "tile_unit.hpp"
 
@@ -65,6 +65,6 @@ struct TileProduct {
 
 } // namespace
 
-const GradientKernels gradient_amx = gradient_kernels<Isa, TileProduct>("amx");
+const GradientKernels gradient_amx = GradientCode<Isa, Pairs<Isa>, TileProduct>::kernels("amx");
 
 } // namespace distilrank
