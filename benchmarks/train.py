@@ -42,7 +42,7 @@ from benchmarks.forests import PER_QUERY, forest, generator
 from benchmarks.rehearse_data import anonymous_megabytes
 from benchmarks.sections import Sections
 from distilrank.distil import Lesson, Schedule, new_student, open_lesson, train
-from distilrank.feed import Feed, ForestTeacher, _NativeMidpoints
+from distilrank.feed import Feed, ForestTeacher, NativeMidpoints
 from distilrank.files import write_array
 from distilrank.gradient import NativeGradient, TorchGradient
 from distilrank.judge import Judge
@@ -221,7 +221,7 @@ NAMED: Mapping[Callable[..., Any], str] = {
     public_loop.ndcg: "validation",
     Feed.batch: "real rows",
     Feed.plan: "real rows",
-    _NativeMidpoints.draw: "drawing",
+    NativeMidpoints.draw: "drawing",
     ForestTeacher.__call__: "teacher",
     Net.outputs: "forward",
     NativeGradient.__call__: "forward and backward",
@@ -231,7 +231,6 @@ NAMED: Mapping[Callable[..., Any], str] = {
     torch.Tensor.backward: "backward",
     torch.optim.Adam.step: "optimiser",
     futures.wait: "waiting",
-    futures.Future.result: "waiting",
 }
 SECTIONS = (
     "drawing", "teacher", "real rows", "joining", "forward", "backward", "forward and backward",

@@ -130,7 +130,7 @@ class NativeZScore:
         )  # fmt: skip
 
 
-class _NativeMidpoints:
+class NativeMidpoints:
     """``native/feed.cpp``: `Midpoints.draw`, with the documents' z-scores."""
 
     def __init__(
@@ -199,7 +199,7 @@ class Feed:
         )  # fmt: skip
         self.by_query, self._student = by_query, student
         self._standardise = NativeZScore(student.mean, student.scale, student.fill, library)
-        self._synthetic = _NativeMidpoints(midpoints, student, library)
+        self._synthetic = NativeMidpoints(midpoints, student, library)
 
     def epoch(
         self, epoch: int, threads: int, background: bool = False,
