@@ -86,6 +86,8 @@ struct Avx512 {
         return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
     }
 
+    static Vector either(Vector x, Vector y) { return _mm512_or_ps(x, y); } // of their bits
+    static Vector larger(Vector x, Vector y) { return _mm512_max_ps(x, y); }
     static float total(Vector x) { return _mm512_reduce_add_ps(x); }
     // y where x lies between two bounds, else 0.
     static Vector where_between(Vector x, Vector low, Vector high, Vector y) {

@@ -2,10 +2,13 @@
 #include "gradient.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <new>
+#include <numeric>
 #include <stdexcept>
 #include <vector>
 
@@ -44,11 +47,9 @@ public:
             layer.outputs = widths[l + 1];
             const int64_t in = whole_units(layer.inputs), out = whole_units(layer.outputs);
             // Enough for floats; pairs of bf16 take half of some.
-            layer.forward = floats(in * out);
-            layer.backward = floats(in * out);
-            layer.padded = floats(out);
-            layer.sums = floats((out + kSlack) * in);
-            layer.bias_sums = floats(out);
+            for (float **matrix : {&layer.weights, &layer.forward, &layer.backward, &layer.sums})
+                *matrix = floats(out * in);
+            for (float **vector : {&layer.bias, &layer.bias_sums, &layer.seen}) *vector = floats(out);
             layer.rows = floats(kBlockWords * in);
             layer.columns = floats(kBlockWords * in);
             widest = std::max({widest, in, out});
@@ -58,27 +59,30 @@ public:
         buffers.documents = floats(kBlockWords * widest);
         buffers.turned = floats((widest + kSlack) * kBlockWords);
         buffers.scratch = floats(16 * widest);
+        for (int64_t l = 0; l <= n_layers; ++l) {
+            orders_.emplace_back(static_cast<size_t>(widths[l]));
+            std::iota(orders_.back().begin(), orders_.back().end(), 0);
+        }
+        live_.resize(layers_.size());
         network_.layers = layers_.data();
         network_.n_layers = n_layers;
+        network_.live = live_.data();
     }
 
     double run(const distilrank_step &step) {
-        take(step);
-        for (size_t l = 0; l < layers_.size(); ++l) {
-            GradientLayer &layer = layers_[l];
-            layer.weight_gradient = step.weight_gradients[l];
-            layer.bias_gradient = step.bias_gradients[l];
+        arrange(step);
+        for (const GradientLayer &layer : layers_) {
             const int64_t in = whole_units(layer.inputs), out = whole_units(layer.outputs);
-            std::fill_n(layer.sums, (out + kSlack) * in, 0.0f);
+            std::fill_n(layer.sums, out * in, 0.0f);
             std::fill_n(layer.bias_sums, out, 0.0f);
         }
         const double squares = kernels_.run(network_, batch_of(step));
-        for (const GradientLayer &layer : layers_) give(layer);
+        for (size_t l = 0; l < layers_.size(); ++l) give(l, step);
         return squares;
     }
 
     void score(const distilrank_step &step, float *scores) {
-        take(step);
+        arrange(step);
         kernels_.score(network_, batch_of(step), scores);
     }
 
@@ -92,26 +96,60 @@ private:
         return {step.rows, step.n, step.stride, step.targets, step.factor};
     }
 
+    // Units in an order of the batch alone: those that are silent in some of it last, those that are
+    // furthest from a value above 0 behind the others.
+    void arrange(const distilrank_step &step) {
+        for (size_t l = 1; l < layers_.size(); ++l) std::iota(orders_[l].begin(), orders_[l].end(), 0);
+        take(step);
+        // Of so few documents the look costs little beside the batch.
+        GradientBatch some = batch_of(step);
+        some.n = std::min(kBlockWords, step.n / 16);
+        if (some.n < 8) return;
+        kernels_.survey(network_, some);
+        for (size_t l = 1; l < layers_.size(); ++l) {
+            float *const seen = layers_[l - 1].seen;
+            for (size_t o = 0; o < orders_[l].size(); ++o) // NaN has no place in an order
+                if (std::isnan(seen[o])) seen[o] = std::numeric_limits<float>::max();
+            std::stable_sort(orders_[l].begin(), orders_[l].end(),
+                             [seen](int32_t one, int32_t other) { return seen[one] > seen[other]; });
+        }
+        take(step);
+    }
+
     void take(const distilrank_step &step) {
         for (size_t l = 0; l < layers_.size(); ++l) {
             GradientLayer &layer = layers_[l];
-            layer.weights = step.weights[l];
-            layer.bias = step.biases[l];
-            std::copy_n(layer.bias, layer.outputs, layer.padded);
+            const std::vector<int32_t> &inputs = orders_[l], &outputs = orders_[l + 1];
+            const bool same = std::is_sorted(inputs.begin(), inputs.end());
+            float *to = layer.weights;
+            for (size_t o = 0; o < outputs.size(); ++o, to += whole_units(layer.inputs)) {
+                const float *const from = step.weights[l] + outputs[o] * layer.inputs;
+                if (same) std::copy_n(from, layer.inputs, to);
+                else for (size_t i = 0; i < inputs.size(); ++i) to[i] = from[inputs[i]];
+                layer.bias[o] = step.biases[l][outputs[o]];
+            }
         }
         const GradientLayer &last = layers_.back();
         std::copy_n(last.weights, last.inputs, last.forward);
     }
 
-    static void give(const GradientLayer &layer) {
-        for (int64_t o = 0; o < layer.outputs; ++o)
-            std::copy_n(layer.sums + o * whole_units(layer.inputs), layer.inputs,
-                        layer.weight_gradient + o * layer.inputs);
-        std::copy_n(layer.bias_sums, layer.outputs, layer.bias_gradient);
+    void give(size_t l, const distilrank_step &step) const {
+        const GradientLayer &layer = layers_[l];
+        const std::vector<int32_t> &inputs = orders_[l], &outputs = orders_[l + 1];
+        const bool same = std::is_sorted(inputs.begin(), inputs.end());
+        const float *from = layer.sums;
+        for (size_t o = 0; o < outputs.size(); ++o, from += whole_units(layer.inputs)) {
+            float *const to = step.weight_gradients[l] + outputs[o] * layer.inputs;
+            if (same) std::copy_n(from, layer.inputs, to);
+            else for (size_t i = 0; i < inputs.size(); ++i) to[inputs[i]] = from[i];
+            step.bias_gradients[l][outputs[o]] = layer.bias_sums[o];
+        }
     }
 
     const GradientKernels &kernels_;
     std::vector<GradientLayer> layers_;
+    std::vector<std::vector<int32_t>> orders_; // of the features, and of each layer's outputs
+    std::vector<int64_t> live_;
     std::vector<std::vector<Line>> memory_;
     GradientNetwork network_{};
 };

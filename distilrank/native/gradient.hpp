@@ -4,6 +4,10 @@
 // A word is a float, or a pair of bf16 typed float: of neighbouring units, or of neighbouring
 // documents. A product is a left operand, rows of words, times a right one in columns: for each
 // vector of 16 units the words, (depth, 16).
+//
+// Many units of a trained network are silent: 0 for all documents, as ReLU6 makes them. Nothing
+// comes of them and nothing goes back through them. A batch's units are put in an order in which
+// the silent ones stand last, and a block's products leave out those behind the last that is not.
 #pragma once
 
 #include <cstdint>
@@ -24,15 +28,15 @@ constexpr int64_t whole_units(int64_t units) { return (units + kUnits - 1) / kUn
 // `out` are its inputs and outputs in whole units, `per` the numbers of a word.
 struct GradientLayer {
     int64_t inputs, outputs;
-    const float *weights, *bias;            // (outputs, inputs), (outputs)
-    float *weight_gradient, *bias_gradient; // the same shapes: what is asked for
 
+    float *weights;   // (out, in) in the units' order
+    float *bias;      // (out) likewise
     float *forward;   // weights in columns: (out / 16, in / per, 16), words of neighbouring inputs;
                       // of the last layer in fp32: (in)
     float *backward;  // transposed: (in / 16, out / per, 16), words of neighbouring outputs
-    float *padded;    // (out) the bias
-    float *sums;      // (out + kSlack, in) the weights' gradient
+    float *sums;      // (out, in) the weights' gradient
     float *bias_sums; // (out)
+    float *seen;      // (out) of each unit what shows whether it was silent
     float *rows;      // (block, in / per) inputs, words of neighbouring units
     float *columns;   // (in / 16, block words, 16) inputs, words of neighbouring documents
 };
@@ -48,6 +52,7 @@ struct GradientBuffers {
 struct GradientNetwork {
     const GradientLayer *layers; // ReLU6 after each but the last, which has one output
     int64_t n_layers;            // at least 2
+    int64_t *live;               // (n_layers) a block's inputs up to the last that is not silent
     GradientBuffers buffers;
 };
 
@@ -65,6 +70,8 @@ struct GradientKernels {
     // Adds up the gradient, gives the sum of the squared errors.
     double (*run)(const GradientNetwork &, const GradientBatch &);
     void (*score)(const GradientNetwork &, const GradientBatch &, float *scores);
+    // Leaves each unit's largest value before ReLU6 in `seen`, of at most kBlockWords documents.
+    void (*survey)(const GradientNetwork &, const GradientBatch &);
 };
 
 #if defined(__x86_64__)

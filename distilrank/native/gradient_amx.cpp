@@ -45,6 +45,8 @@ struct TileProduct {
         if constexpr (kTwo) TileUnit::store<3>(sums + kSize * kRows + kSize, kRows);
     }
 
+    static constexpr int64_t columns(int64_t vectors) { return (vectors + 1) / 2 * 2; }
+
     // See VectorProduct.
     template <class Finish>
     static void multiply(const Operands &of, int64_t rows, int64_t columns, const Finish &finish) {

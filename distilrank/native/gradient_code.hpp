@@ -15,6 +15,13 @@ namespace {
 
 constexpr int64_t kWidth = 16;       // floats of a vector
 constexpr float kZero = 0, kSix = 6; // ReLU6's bounds
+constexpr float kLeast = -3.4028234663852886e+38f;
+
+inline uint32_t as_bits(float x) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
 
 // How numbers become words. `store_documents` takes two documents' units, whose words lie `next`
 // apart where they have one each.
@@ -60,6 +67,7 @@ struct VectorProduct {
 
     struct Session {};
     static constexpr int64_t depth(int64_t words) { return words; }
+    static constexpr int64_t columns(int64_t vectors) { return vectors; }
 
     template <int V, class Finish>
     static void tile(const Operands &of, int64_t row, int64_t column, const Finish &finish) {
@@ -133,15 +141,23 @@ struct GradientCode {
                                y);
     }
 
+    // A unit that is not 0 leaves some bit in `seen`, NaN too; a survey its largest value.
+    template <bool kSurvey>
     struct Forward {
-        const float *bias;
-        const GradientLayer &next;
+        const GradientLayer &layer, &next;
 
         void operator()(int64_t row, int64_t column, Vector x, Vector y) const {
             const Vector low = Isa::broadcast(&kZero), high = Isa::broadcast(&kSix);
-            const Vector offset = Isa::load(bias + column * kWidth);
-            x = Isa::clamp(x + offset, low, high);
-            y = Isa::clamp(y + offset, low, high);
+            const Vector offset = Isa::load(layer.bias + column * kWidth);
+            float *const seen = layer.seen + column * kWidth;
+            x = x + offset;
+            y = y + offset;
+            if constexpr (kSurvey)
+                Isa::store(seen, Isa::larger(Isa::load(seen), Isa::larger(x, y)));
+            x = Isa::clamp(x, low, high);
+            y = Isa::clamp(y, low, high);
+            if constexpr (!kSurvey)
+                Isa::store(seen, Isa::either(Isa::load(seen), Isa::either(x, y)));
             keep(next, row, column, x, y);
         }
     };
@@ -167,9 +183,10 @@ struct GradientCode {
 
     struct Sum {
         float *sums;
-        int64_t stride;
+        int64_t stride, rows;
 
         void operator()(int64_t row, int64_t column, Vector x, Vector y) const {
+            if (row >= rows) return; // a tile may have more
             float *const to = sums + row * stride + column * kWidth;
             Isa::store(to, Isa::load(to) + x);
             Isa::store(to + stride, Isa::load(to + stride) + y);
@@ -184,11 +201,9 @@ struct GradientCode {
             const float *row[kWidth];
             for (int64_t o = 0; o < kWidth; ++o) {
                 float *const to = scratch + o * stride;
-                const bool there = output + o < layer.outputs;
-                const float *from = layer.weights + (there ? (output + o) * layer.inputs : 0);
+                const float *const from = layer.weights + (output + o) * whole_units(layer.inputs);
                 for (int64_t i = 0; i < stride * kPerWord; i += kWidth)
-                    Words::store_units(to + i / kPerWord,
-                                       there ? load_some(from + i, layer.inputs - i) : Isa::zero());
+                    Words::store_units(to + i / kPerWord, Isa::load(from + i));
                 row[o] = to;
             }
             float *const column = layer.forward + output * stride;
@@ -204,12 +219,10 @@ struct GradientCode {
     static void pack_backward(const GradientLayer &layer) {
         const int64_t stride = words(layer.outputs) * kWidth;
         for (int64_t output = 0; output < layer.outputs; output += 2) {
-            const float *const from = layer.weights + output * layer.inputs;
-            const bool both = output + 1 < layer.outputs;
+            const float *const from = layer.weights + output * whole_units(layer.inputs);
             for (int64_t i = 0; i < layer.inputs; i += kWidth) {
-                const int64_t left = layer.inputs - i;
-                const Vector x = load_some(from + i, left);
-                const Vector y = both ? load_some(from + layer.inputs + i, left) : Isa::zero();
+                const Vector x = Isa::load(from + i);
+                const Vector y = Isa::load(from + whole_units(layer.inputs) + i);
                 Words::store_documents(
                     layer.backward + i / kWidth * stride + output / kPerWord * kWidth, kWidth, x, y);
             }
@@ -232,17 +245,29 @@ struct GradientCode {
         }
     }
 
+    // Units up to the last that is not silent.
+    static int64_t live(const GradientLayer &layer) {
+        int64_t units = layer.outputs;
+        while (units && !as_bits(layer.seen[units - 1])) --units;
+        return units;
+    }
+
     // Up to the last layer's inputs; how many rows that were.
+    template <bool kSurvey>
     static int64_t forward(const GradientNetwork &network, const GradientBatch &batch, int64_t first,
                            int64_t there) {
         const int64_t rows = (there + Product::kRows - 1) / Product::kRows * Product::kRows;
         pack_documents(network.layers[0], batch, first, there, rows);
+        network.live[0] = network.layers[0].inputs;
         for (int64_t l = 0; l + 1 < network.n_layers; ++l) {
-            const GradientLayer &layer = network.layers[l];
+            const GradientLayer &layer = network.layers[l], &next = network.layers[l + 1];
+            const Vector start = Isa::broadcast(kSurvey ? &kLeast : &kZero);
+            for (int64_t o = 0; o < layer.outputs; o += kWidth) Isa::store(layer.seen + o, start);
             const int64_t stride = words(layer.inputs);
             Product::multiply(
-                {layer.rows, stride, layer.forward, stride * kWidth, depth(layer.inputs)}, rows,
-                vectors(layer.outputs), Forward{layer.padded, network.layers[l + 1]});
+                {layer.rows, stride, layer.forward, stride * kWidth, depth(network.live[l])}, rows,
+                vectors(layer.outputs), Forward<kSurvey>{layer, next});
+            network.live[l + 1] = kSurvey ? next.inputs : live(layer);
         }
         return rows;
     }
@@ -259,7 +284,8 @@ struct GradientCode {
 
     // Through the last layer, there and back. The sum of the squared errors.
     static double turn_round(const GradientLayer &last, const GradientBatch &batch, int64_t first,
-                             int64_t there, int64_t rows, const Backward &backward) {
+                             int64_t there, int64_t rows, int64_t columns,
+                             const Backward &backward) {
         const int64_t stride = words(last.inputs);
         double squares = 0;
         float bias_sum = 0;
@@ -272,7 +298,7 @@ struct GradientCode {
             }
             bias_sum += slope[0] + slope[1];
             const Vector x = Isa::broadcast(slope), y = Isa::broadcast(slope + 1);
-            for (int64_t c = 0; c < vectors(last.inputs); ++c) {
+            for (int64_t c = 0; c < columns; ++c) {
                 const float *const at = last.rows + row * stride + c * kUnitWords;
                 float *const sums = last.sums + c * kWidth;
                 const Vector before = Isa::fma(Words::load_units(at + stride), y, Isa::load(sums));
@@ -285,9 +311,9 @@ struct GradientCode {
         return squares;
     }
 
-    // documents (words, units) as turned (units, words).
-    static void turn(const GradientBuffers &buffers, int64_t units, int64_t rows) {
-        const int64_t stride = whole_units(units);
+    // documents (words, all units) as turned (units, words).
+    static void turn(const GradientBuffers &buffers, int64_t all, int64_t units, int64_t rows) {
+        const int64_t stride = whole_units(all);
         for (int64_t word = 0; word < rows / kPerWord; word += kWidth) {
             const float *row[kWidth];
             for (int64_t r = 0; r < kWidth; ++r) row[r] = buffers.documents + (word + r) * stride;
@@ -309,23 +335,30 @@ struct GradientCode {
     static double block(const GradientNetwork &network, const GradientBatch &batch, int64_t first,
                         int64_t there) {
         const GradientLayer *const layers = network.layers;
-        const int64_t last = network.n_layers - 1, rows = forward(network, batch, first, there);
-        const double squares =
-            turn_round(layers[last], batch, first, there, rows, backward_of(network, last));
+        const int64_t last = network.n_layers - 1;
+        const int64_t rows = forward<false>(network, batch, first, there);
+        const double squares = turn_round(layers[last], batch, first, there, rows,
+                                          live_columns(network, last), backward_of(network, last));
         for (int64_t l = last - 1; l >= 0; --l) {
             const GradientLayer &layer = layers[l];
-            turn(network.buffers, layer.outputs, rows);
+            const int64_t outputs = network.live[l + 1];
+            turn(network.buffers, layer.outputs, outputs, rows);
             Product::multiply({network.buffers.turned, kBlockWords, layer.columns, kColumn,
                                Product::depth(rows / kPerWord)},
-                              layer.outputs, vectors(layer.inputs),
-                              Sum{layer.sums, whole_units(layer.inputs)});
+                              outputs, vectors(network.live[l]),
+                              Sum{layer.sums, whole_units(layer.inputs), outputs});
             const int64_t stride = words(layer.outputs);
             if (l)
                 Product::multiply({network.buffers.rows[(l + 1) % 2], stride, layer.backward,
-                                   stride * kWidth, depth(layer.outputs)},
-                                  rows, vectors(layer.inputs), backward_of(network, l));
+                                   stride * kWidth, depth(outputs)},
+                                  rows, live_columns(network, l), backward_of(network, l));
         }
         return squares;
+    }
+
+    // Vectors of a layer's inputs whose gradients are wanted: all that the next product reads.
+    static int64_t live_columns(const GradientNetwork &network, int64_t layer) {
+        return Product::columns(vectors(network.live[layer]));
     }
 
     // ---- All of them ----
@@ -359,12 +392,21 @@ struct GradientCode {
             pack_forward(network.layers[l], network.buffers.scratch);
         const GradientLayer &last = network.layers[network.n_layers - 1];
         in_blocks(batch.n, [&](int64_t first, int64_t there) {
-            forward(network, batch, first, there);
+            forward<false>(network, batch, first, there);
             for (int64_t row = 0; row < there; ++row) scores[first + row] = score_row(last, row);
         });
     }
 
-    static constexpr GradientKernels kernels(const char *level) { return {level, run, score}; }
+    static void survey(const GradientNetwork &network, const GradientBatch &batch) {
+        [[maybe_unused]] const typename Product::Session session{};
+        for (int64_t l = 0; l + 1 < network.n_layers; ++l)
+            pack_forward(network.layers[l], network.buffers.scratch);
+        forward<true>(network, batch, 0, batch.n);
+    }
+
+    static constexpr GradientKernels kernels(const char *level) {
+        return {level, run, score, survey};
+    }
 };
 
 } // namespace

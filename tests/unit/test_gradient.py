@@ -251,3 +251,22 @@ def test_scores_are_those_of_the_network_in_fp32(make, documents, fills):
     for scores in found:
         assert (scores.dtype, scores.shape) == (np.float32, (documents,))
         np.testing.assert_allclose(scores, expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("rare", [0, 1, 2])
+def test_silent_units_are_left_out_and_no_others(make, way, rare):
+    """Half of each hidden layer is 0 for all documents; some are not for one late document."""
+    student = student_of((30, 90, 75, 40, 1))
+    generator = np.random.default_rng(rare)
+    for bias in student.biases[:-1]:
+        bias[generator.permutation(len(bias))[: len(bias) // 2]] -= 40
+    net, batch = Net(student, 0.0, [None] * 4), batch_of(1500, 30)
+    batch.rows[len(batch.rows) - rare :] *= 30
+    first = batch.rows @ student.weights[0].T + student.biases[0]
+    silent = (first <= 0).all(axis=0).mean()
+    assert silent >= 0.45 if rare == 0 else 0.2 < silent < 0.45
+    for threads in (1, 2):
+        check(way, make(way, net, threads), net, batch)
+    scores = make(way, net).scores(batch.rows)
+    np.testing.assert_allclose(scores, student.predict(batch.rows), rtol=0, atol=1e-3)
