@@ -30,12 +30,13 @@ WAYS = ["fp32", *(pytest.param(way, marks=needs_bf16) for way in ("bf16", "amx")
 
 @pytest.fixture(scope="module")
 def make(native_library, request):
-    """Makes gradients in fp32, in bf16 by AVX512_BF16, or by AMX's tiles as plain code has them."""
+    """Makes gradients in fp32, in bf16 by AVX512_BF16, or by AMX, if need be by plain code."""
 
     def made(way: str, net: Net, threads: int = 1) -> NativeGradient:
         if way == "amx":
-            tiles = request.getfixturevalue("tile_library")
-            return NativeGradient(net, "bf16", threads, tiles, AMX)
+            real = "amx_bf16" in FLAGS
+            library = native_library if real else request.getfixturevalue("tile_library")
+            return NativeGradient(net, "bf16", threads, library, AMX)
         return NativeGradient(net, way, threads, native_library, AVX512)
 
     return made
