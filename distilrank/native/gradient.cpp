@@ -96,8 +96,8 @@ private:
         return {step.rows, step.n, step.stride, step.targets, step.factor};
     }
 
-    // Units in an order of the batch alone: those that are silent in some of it last, those that are
-    // furthest from a value above 0 behind the others.
+    // Units in an order that is the batch's alone: by their largest value in some of it, so that
+    // silent ones stand last.
     void arrange(const distilrank_step &step) {
         for (size_t l = 1; l < layers_.size(); ++l) std::iota(orders_[l].begin(), orders_[l].end(), 0);
         take(step);
@@ -165,8 +165,8 @@ using distilrank::kernels_of;
 
 distilrank_gradient *distilrank_gradient_create(const int64_t *widths, int64_t n_layers,
                                                 int32_t precision, int32_t level) {
-    // Wider layers than this are no shallow network, and sizes could overflow.
-    constexpr int64_t kWidest = 1 << 16, kDeepest = 64;
+    // So that no size overflows; memory ends long before.
+    constexpr int64_t kWidest = 1 << 24, kDeepest = 64;
     if (!widths || n_layers < 2 || n_layers > kDeepest || widths[n_layers] != 1) return nullptr;
     for (int64_t l = 0; l < n_layers; ++l)
         if (widths[l] < 1 || widths[l] > kWidest) return nullptr;

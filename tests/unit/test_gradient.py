@@ -223,7 +223,7 @@ def test_a_processor_that_cannot_is_named(native_library, precision):
         NativeGradient(net_of((3, 2, 1)), precision, 1, native_library, PORTABLE)
 
 
-@pytest.mark.parametrize("widths", [(3, 1), (3, 2, 2), (3, 0, 1), (1 << 20, 2, 1)])
+@pytest.mark.parametrize("widths", [(3, 1), (3, 2, 2), (3, 0, 1), (1 << 25, 2, 1)])
 def test_the_library_refuses_what_is_no_network(native_library, widths):
     from distilrank.gradient import _library
 
