@@ -21,19 +21,11 @@ class Sections:
         others: the same, of all threads begun meanwhile together.
     """
 
-    def __init__(
-        self, named: Mapping[Callable[..., Any], str], builtins: Mapping[str, str]
-    ) -> None:
-        """Prepare.
-
-        Args:
-            named: Python functions and their sections.
-            builtins: the same for functions in C, by name.
-        """
+    def __init__(self, named: Mapping[Callable[..., Any], str]) -> None:
+        """Prepare; ``named`` are Python functions and their sections."""
         self._named: dict[CodeType, str] = {
             inspect.unwrap(function).__code__: section for function, section in named.items()
         }
-        self._builtins = builtins
         self._local = threading.local()
         self.main: dict[str, float] = defaultdict(float)
         self._threads: list[dict[str, float]] = []
@@ -66,18 +58,15 @@ class Sections:
         self._local.seconds[self._local.inside[-1]] += now - self._local.since
         self._local.since = now
 
-    def _event(self, frame: FrameType, event: str, what: Any) -> None:
-        if event in ("call", "return"):
-            section = self._named.get(frame.f_code)
-        else:
-            section = self._builtins.get(what.__name__)
-        if section is None:
+    def _event(self, frame: FrameType, event: str, _: Any) -> None:
+        section = self._named.get(frame.f_code)
+        if section is None or event not in ("call", "return"):
             return
         if not hasattr(self._local, "seconds"):
             self._threads.append(defaultdict(float))
             self._begin(self._threads[-1])
         self._count()
-        if event in ("call", "c_call"):
+        if event == "call":
             self._local.inside.append(section)
         elif len(self._local.inside) > 1:  # it may have been entered before the clock began
             self._local.inside.pop()

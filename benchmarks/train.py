@@ -244,7 +244,7 @@ def shares(trainer: Callable[[int], Run], epochs: int) -> dict[str, float]:
     The time in which a trainer waits for its batches is divided as that of the threads which make
     them is.
     """
-    with Sections(NAMED, {}) as clock:
+    with Sections(NAMED) as clock:
         trainer(epochs)
     spent = dict(clock.main)
     total, waited = sum(spent.values()), spent.pop("waiting", 0.0)

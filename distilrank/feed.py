@@ -14,7 +14,7 @@ import numpy as np
 
 from distilrank.letor import Dataset, ranges
 from distilrank.lightgbm_text import read_lightgbm_text
-from distilrank.native import load
+from distilrank.native import declare, load
 from distilrank.scorer import Scorer
 from distilrank.student import Student
 from distilrank.synthetic import Midpoints, random_words
@@ -83,6 +83,16 @@ class _Midpoints(ctypes.Structure):
     ]
 
 
+def _library(path: str | os.PathLike | None) -> ctypes.CDLL:
+    library, pointer, int64 = load(path), ctypes.c_void_p, ctypes.c_int64
+    signatures = {
+        "standardise": (int64, [pointer, pointer, int64, pointer, int64, pointer]),
+        "draw": (None, [pointer, pointer, int64, pointer, pointer]),
+    }
+    declare(library, "", signatures)
+    return library
+
+
 class NativeZScore:
     """``native/feed.cpp``: raw documents as z-scores, `Student.standardised` in float32."""
 
@@ -95,10 +105,7 @@ class NativeZScore:
         Raises:
             OSError: if the native library is missing.
         """
-        pointer, int64 = ctypes.c_void_p, ctypes.c_int64
-        self._run = load(library).distilrank_standardise
-        self._run.restype = int64
-        self._run.argtypes = [pointer, pointer, int64, pointer, int64, pointer]
+        self._run = _library(library).distilrank_standardise
         # Held here as long as the library reads them.
         self._arrays = [
             np.ascontiguousarray(mean, np.float64),
@@ -136,10 +143,7 @@ class NativeMidpoints:
     def __init__(
         self, midpoints: Midpoints, student: Student, library: str | os.PathLike | None
     ) -> None:
-        pointer = ctypes.c_void_p
-        self._run = load(library).distilrank_draw
-        self._run.restype = None
-        self._run.argtypes = [pointer, pointer, ctypes.c_int64, pointer, pointer]
+        self._run = _library(library).distilrank_draw
         # Synthetic values are few: they are standardised once.
         owners = np.repeat(np.arange(student.n_features), np.diff(midpoints.offsets))
         deviations = midpoints.values.astype(np.float64) - student.mean[owners]

@@ -19,7 +19,7 @@ from torch import nn
 
 from distilrank.feed import Batch, NativeZScore
 from distilrank.losses import listwise_softmax
-from distilrank.native import load
+from distilrank.native import declare, load
 from distilrank.net import Net
 from distilrank.scorer import PRECISIONS
 
@@ -92,9 +92,7 @@ def _library(path: str | os.PathLike | None) -> ctypes.CDLL:
         "level": (ctypes.c_char_p, [ctypes.c_int32, ctypes.c_int32]),
         "destroy": (None, [_POINTER]),
     }
-    for name, (result, arguments) in signatures.items():
-        function = getattr(library, f"distilrank_gradient_{name}")
-        function.restype, function.argtypes = result, arguments
+    declare(library, "gradient_", signatures)
     return library
 
 
@@ -132,9 +130,12 @@ class NativeGradient:
         self._net = net
         layers = [layer.weight.shape for layer in net.layers]
         widths = np.array([inputs for _, inputs in layers] + [1], np.int64)
-        self._parts = [_Part(_library(library), widths, precision, level) for _ in range(threads)]
+        native = _library(library)
+        self._parts = [_Part(native, widths, precision, level) for _ in range(threads)]
         # Scores are fp32 whatever the gradients are.
-        self._scorers = [_Part(_library(library), widths, "fp32", level) for _ in range(threads)]
+        self._scorers = self._parts
+        if precision != "fp32":
+            self._scorers = [_Part(native, widths, "fp32", level) for _ in range(threads)]
         fill = None if net.fill is None else net.fill.numpy()
         self._standardise = NativeZScore(net.mean.numpy(), net.scale.numpy(), fill, library)
         self._pool = ThreadPoolExecutor(threads, "gradient")
@@ -148,8 +149,7 @@ class NativeGradient:
         return _library(library).distilrank_gradient_level(number, level).decode()
 
     def __call__(self, batch: Batch) -> torch.Tensor:
-        bounds = np.linspace(0, len(batch.rows), len(self._parts) + 1).astype(int)
-        pieces = [slice(start, stop) for start, stop in pairwise(bounds.tolist())]
+        pieces = self._pieces(len(batch.rows))
         others = [
             self._pool.submit(part, self._net, batch, piece)
             for part, piece in zip(self._parts[1:], pieces[1:], strict=True)
@@ -167,28 +167,30 @@ class NativeGradient:
     def scores(self, features: np.ndarray) -> np.ndarray:
         """As `TorchGradient.scores`, up to the order of float32's sums."""
         scores = np.empty(len(features), np.float32)
-        bounds = np.linspace(0, len(features), len(self._parts) + 1).astype(int)
         others = [
             self._pool.submit(self._score, part, features, scores, piece)
-            for part, piece in zip(self._scorers, pairwise(bounds.tolist()), strict=True)
+            for part, piece in zip(self._scorers, self._pieces(len(features)), strict=True)
         ]
         for other in others:
             other.result()
         return scores
 
-    def _score(
-        self, part: "_Part", features: np.ndarray, scores: np.ndarray, piece: tuple[int, int]
-    ) -> None:
+    def _score(self, part: "_Part", features: np.ndarray, scores: np.ndarray, piece: slice) -> None:
         rows = np.empty((_SCORED, features.shape[1]), np.float32)
-        for at in range(*piece, _SCORED):
-            stop = min(at + _SCORED, piece[1])
+        for at in range(piece.start, piece.stop, _SCORED):
+            stop = min(at + _SCORED, piece.stop)
             self._standardise(features, np.arange(at, stop), rows)
             part.score(self._net, rows[: stop - at], scores[at:stop])
+
+    def _pieces(self, rows: int) -> list[slice]:
+        """Each thread's part of some rows."""
+        bounds = np.linspace(0, rows, len(self._parts) + 1).astype(int)
+        return [slice(start, stop) for start, stop in pairwise(bounds.tolist())]
 
     def close(self) -> None:
         """Free the threads and buffers."""
         self._pool.shutdown()
-        for part in (*self._parts, *self._scorers):
+        for part in {*self._parts, *self._scorers}:
             part.close()
 
 

@@ -6,7 +6,7 @@ The workflow builds the library (``snakemake native``); nothing is built by an i
 import ctypes
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ _LEVEL = -1
 _CHOSEN = "DISTILRANK_LIBRARY"
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
+Signatures = Mapping[str, tuple[Any, Sequence[Any]]]
 
 
 class _Error(ctypes.Structure):
@@ -93,7 +94,7 @@ def _open(path: str) -> ctypes.CDLL:
             f"{path} has the interface's version {found}, expected {_ABI}; run 'snakemake native'"
         )
     pointer, int64 = ctypes.c_void_p, ctypes.c_int64
-    signatures = {
+    signatures: Signatures = {
         "create": (pointer, [int64, int64, ctypes.c_int32, ctypes.c_int32]),
         "feed": (ctypes.c_int32, [pointer, ctypes.c_char_p, ctypes.c_size_t]),
         "finish": (ctypes.c_int32, [pointer]),
@@ -101,10 +102,20 @@ def _open(path: str) -> ctypes.CDLL:
         "problem_of": (_Error, [pointer]),
         "destroy": (None, [pointer]),
     }
-    for name, (result, arguments) in signatures.items():
-        function = getattr(library, f"distilrank_letor_{name}")
-        function.restype, function.argtypes = result, arguments
+    declare(library, "letor_", signatures)
     return library
+
+
+def declare(library: ctypes.CDLL, prefix: str, signatures: Signatures) -> None:
+    """Say what some of the library's functions give and take; see ``native/distilrank.h``.
+
+    Args:
+        prefix: of their names, behind ``distilrank_``.
+        signatures: by the rest of a name the result's type and the arguments' types.
+    """
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, f"distilrank_{prefix}{name}")
+        function.restype, function.argtypes = result, arguments
 
 
 def parse_blocks(

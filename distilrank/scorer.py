@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distilrank.forest import Forest
-from distilrank.native import load
+from distilrank.native import declare, load
 
 if TYPE_CHECKING:  # Reading it in Python needs safetensors; scoring needs NumPy alone.
     from distilrank.student import Student
@@ -237,9 +237,7 @@ def _native(path: str | os.PathLike | None) -> ctypes.CDLL:
             "profile": (_INT32, [_POINTER, _POINTER, _INT64, _INT64, _POINTER, _POINTER, *said]),
             "score": (_INT32, [_POINTER, _POINTER, _INT64, _INT64, _POINTER, *said]),
         }
-        for name, (result, arguments) in signatures.items():
-            function = getattr(library, f"distilrank_scorer_{name}")
-            function.restype, function.argtypes = result, arguments
+        declare(library, "scorer_", signatures)
     return library
 
 

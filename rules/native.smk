@@ -35,6 +35,8 @@ rule build_teacher:
             "gradient",
             "avx512.hpp",
             "tile_unit.hpp",
+            "aligned.hpp",
+            "words.hpp",
         ),
     output:
         TEACHER_LIBRARY,

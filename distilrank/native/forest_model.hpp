@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "aligned.hpp"
 #include "distilrank.h"
 #include "forest_program.hpp"
 #include "forest_walk.hpp"
@@ -15,26 +16,6 @@
 namespace distilrank {
 
 struct TreeView;
-
-// Memory as wide vectors want it.
-template <typename T>
-struct CacheAligned {
-    using value_type = T;
-    CacheAligned() = default;
-    template <typename U>
-    CacheAligned(const CacheAligned<U> &) {}
-    T *allocate(size_t n) {
-        if (n > SIZE_MAX / 2 / sizeof(T)) throw std::bad_alloc();
-        return static_cast<T *>(::operator new(n * sizeof(T), std::align_val_t(64)));
-    }
-    void deallocate(T *p, size_t) { ::operator delete(p, std::align_val_t(64)); }
-    template <typename U>
-    bool operator==(const CacheAligned<U> &) const { return true; }
-    template <typename U>
-    bool operator!=(const CacheAligned<U> &) const { return false; }
-};
-template <typename T>
-using Aligned = std::vector<T, CacheAligned<T>>;
 
 // Throws std::invalid_argument with a sentence for whatever a scorer could stumble over.
 void check_forest(const distilrank_forest &forest);

@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "aligned.hpp"
 #include "cpu.hpp"
 #include "distilrank.h"
 
@@ -31,10 +32,6 @@ const GradientKernels *kernels_of(int32_t precision, int32_t level) {
 #endif
     return nullptr;
 }
-
-struct alignas(64) Line {
-    float words[16];
-};
 
 class Gradient {
 public:
@@ -88,8 +85,7 @@ public:
 
 private:
     float *floats(int64_t size) {
-        memory_.emplace_back(static_cast<size_t>((size + 15) / 16));
-        return memory_.back().data()->words;
+        return memory_.emplace_back(static_cast<size_t>(size)).data();
     }
 
     static GradientBatch batch_of(const distilrank_step &step) {
@@ -150,7 +146,7 @@ private:
     std::vector<GradientLayer> layers_;
     std::vector<std::vector<int32_t>> orders_; // of the features, and of each layer's outputs
     std::vector<int64_t> live_;
-    std::vector<std::vector<Line>> memory_;
+    std::vector<Aligned<float>> memory_;
     GradientNetwork network_{};
 };
 

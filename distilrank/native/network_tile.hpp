@@ -3,7 +3,8 @@
 
 #include <time.h>
 
-#include "network_numbers.hpp"
+#include "network.hpp"
+#include "words.hpp"
 
 namespace distilrank {
 namespace {

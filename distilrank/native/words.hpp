@@ -6,7 +6,7 @@
 // - store_units: one vector of neighbouring units as words, for activations of (document, unit)
 #pragma once
 
-#include "network.hpp"
+#include <cstdint>
 
 namespace distilrank {
 namespace {

@@ -1,0 +1,95 @@
+// What a batch's gradient is multiplied in: words, and the product of them in vectors.
+#pragma once
+
+#include "avx512.hpp"
+#include "gradient.hpp"
+#include "words.hpp"
+
+namespace distilrank {
+namespace {
+
+constexpr int64_t kWidth = 16; // floats of a vector
+
+// Words that can be read again, too. `store_documents` takes two documents' units, whose words lie
+// `next` apart where they have one each.
+template <class Isa>
+struct Pairs : Bf16<Isa> {
+    using Vector = typename Isa::Vector;
+    static Vector load_units(const float *from) { return Isa::load_halves(from); }
+    static void store_documents(float *to, int64_t, Vector x, Vector y) {
+        Isa::store(to, Isa::packed(x, y));
+    }
+};
+
+template <class Isa>
+struct Floats : Fp32<Isa> {
+    using Vector = typename Isa::Vector;
+    static Vector load_units(const float *from) { return Isa::load(from); }
+    static void store_documents(float *to, int64_t next, Vector x, Vector y) {
+        Isa::store(to, x);
+        Isa::store(to + next, y);
+    }
+};
+
+// left (rows, depth) of rows `left_stride` words apart, right in columns `right_stride` apart.
+struct Operands {
+    const float *left;
+    int64_t left_stride;
+    const float *right;
+    int64_t right_stride, depth;
+};
+
+// In registers: tiles of 6 rows by up to 4 vectors.
+template <class Isa, class Words>
+struct VectorProduct {
+    using Vector = typename Isa::Vector;
+    static constexpr int64_t kRows = 6;
+    static_assert(kRows <= kSlack, "rows that a product writes too many");
+
+    struct Session {};
+    static constexpr int64_t depth(int64_t words) { return words; }
+    static constexpr int64_t columns(int64_t vectors) { return vectors; }
+
+    template <int V, class Finish>
+    static void tile(const Operands &of, int64_t row, int64_t column, const Finish &finish) {
+        Vector sum[kRows][V];
+        for (int r = 0; r < kRows; ++r)
+            for (int v = 0; v < V; ++v) sum[r][v] = Isa::zero();
+        const float *left = of.left + row * of.left_stride;
+        const float *right = of.right + column * of.right_stride;
+        for (int64_t k = 0; k < of.depth; ++k) {
+            Vector vectors[V];
+            for (int v = 0; v < V; ++v)
+                vectors[v] = Isa::load(right + v * of.right_stride + k * kWidth);
+            for (int r = 0; r < kRows; ++r) {
+                const Vector one = Isa::broadcast(left + r * of.left_stride + k);
+                for (int v = 0; v < V; ++v) sum[r][v] = Words::dot(sum[r][v], one, vectors[v]);
+            }
+        }
+        for (int r = 0; r < kRows; r += 2)
+            for (int v = 0; v < V; ++v) finish(row + r, column + v, sum[r][v], sum[r + 1][v]);
+    }
+
+    template <int V, class Finish>
+    static void rows_of(const Operands &of, int64_t rows, int64_t column, const Finish &finish) {
+        for (int64_t row = 0; row < rows; row += kRows) tile<V>(of, row, column, finish);
+    }
+
+    // finish(row, column, its vector, the next row's) for all even rows and all columns.
+    template <class Finish>
+    static void multiply(const Operands &of, int64_t rows, int64_t columns, const Finish &finish) {
+        const int64_t groups = (columns + 3) / 4;
+        for (int64_t group = 0; group < groups; ++group) {
+            const int64_t column = columns * group / groups;
+            switch (columns * (group + 1) / groups - column) {
+            case 4: rows_of<4>(of, rows, column, finish); break;
+            case 3: rows_of<3>(of, rows, column, finish); break;
+            case 2: rows_of<2>(of, rows, column, finish); break;
+            default: rows_of<1>(of, rows, column, finish);
+            }
+        }
+    }
+};
+
+} // namespace
+} // namespace distilrank
