@@ -142,13 +142,16 @@ def test_the_same_network_learns_from_labels_without_a_teacher(lesson, tmp_path)
     assert bytes_of(again, tmp_path) == bytes_of(student, tmp_path)
 
 
-def test_bf16_is_taken_where_there_are_instructions_for_it(monkeypatch):
+def test_bf16_is_taken_where_there_are_quick_instructions_for_it(monkeypatch):
     assert uses_bf16(replace(SHORT, compute="bf16"), "cpu")
     assert not uses_bf16(SHORT, "cpu"), "fp32 if nothing else is said"
     auto = replace(SHORT, compute="auto")
+    xeon = {"cpu_name": "Intel Xeon", "avx512_bf16": True}
     for known, expected in (
         ({"avx512_bf16": True}, True), ({"amx_bf16": True, "avx512_bf16": False}, True),
-        ({"avx2": True}, False),
+        ({"avx2": True}, False), (xeon, True), (xeon | {"avx512_fp16": True}, False),
+        (xeon | {"avx512_fp16": True, "amx_bf16": True}, True),
+        (xeon | {"avx512_fp16": True, "cpu_name": "AMD EPYC"}, True),
     ):  # fmt: skip
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known)
         assert uses_bf16(auto, "cpu") is expected
