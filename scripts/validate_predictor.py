@@ -24,7 +24,11 @@ from distilrank.predictor import (
 )
 from distilrank.student import Student
 
-_SWEEPS = ("dense", "sparse")
+_UNITS = {
+    "layers": "microseconds a call",
+    "steps": "microseconds a call",
+    "students": "microseconds a document",
+}
 
 
 def validate_predictor(
@@ -54,22 +58,15 @@ def validate_predictor(
     contents = {"dense": read_json(dense_path), "sparse": read_json(sparse_path)}
     predictors = {kind: Predictor.from_json(content) for kind, content in contents.items()}
     timings = {str(path): read_json(path) for path in timing_paths}
-    sweeps = list(map(str, kernel_paths))
-    measured = {path: content["machine"] for path, content in timings.items()}
-    measured |= {
-        path: contents[kind]["machine"] for kind, path in zip(_SWEEPS, sweeps, strict=True)
-    }
+    sweeps = dict(zip(contents, map(str, kernel_paths), strict=True))
     times = NativeTimes.read(native[0]) if native else None
+    measured = {path: content["machine"] for path, content in timings.items()}
+    measured |= {path: contents[kind]["machine"] for kind, path in sweeps.items()}
     if native and times:
         measured[str(native[1])] = times.machine
         times.check_library(library_version())
     machine = check_one(measured)
-    samples = [sample for path in sweeps for sample in read_samples(path)]
-    layers = [
-        _layer(sample, predictors[sample.kind]) for sample in samples if sample.part == "validate"
-    ]
-    steps = [line for line in layers if line["kernel"] in STEPS]
-    layers = [line for line in layers if line["kernel"] not in STEPS]
+    layers, steps = _held_out(sweeps.values(), predictors)
     students = _students(timings.values(), student_paths, predictors, times)
     accuracy = _accuracy(layers, steps, students)
     for line in accuracy:
@@ -78,11 +75,7 @@ def validate_predictor(
         output,
         {
             "machine": machine,
-            "units": {
-                "layers": "microseconds a call",
-                "steps": "microseconds a call",
-                "students": "microseconds a document",
-            },
+            "units": _UNITS,
             "layers": layers,
             "steps": steps,
             "students": students,
@@ -107,6 +100,20 @@ def _native(
         "costs": {f"native-{name}": costs for name, costs in times.model.as_json()["costs"].items()}
         | {"native-forest": {"call": times.forests.as_json()["costs"]}},
     }
+
+
+def _held_out(
+    sweeps: Iterable[str], predictors: dict[str, Predictor]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The sweeps' lines that no fit saw: of layers, and of the steps beside them."""
+    samples = [sample for path in sweeps for sample in read_samples(path)]
+    lines = [
+        _layer(sample, predictors[sample.kind]) for sample in samples if sample.part == "validate"
+    ]
+    return (
+        [line for line in lines if line["kernel"] not in STEPS],
+        [line for line in lines if line["kernel"] in STEPS],
+    )
 
 
 def _layer(sample: Sample, predictor: Predictor) -> dict[str, Any]:

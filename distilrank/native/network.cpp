@@ -82,8 +82,8 @@ private:
     const NetworkKernels &kernels_;
     const int32_t precision_;
     NetworkBuffers buffers_{};
-    Aligned<float> activations_[2], values_;
-    Aligned<int32_t> indices_;
+    Zeros<float> activations_[2], values_;
+    Zeros<int32_t> indices_;
 };
 
 std::string NetworkScorer::describe() const {

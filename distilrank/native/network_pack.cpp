@@ -64,18 +64,18 @@ float word(const double *row, int64_t k, int64_t per_word) {
 }
 
 template <typename T>
-Aligned<T> zeros(int64_t size) {
+Zeros<T> zeros(int64_t size) {
     const size_t bytes = (static_cast<size_t>(size) * sizeof(T) + 64) / 64 * 64;
     auto *memory = static_cast<T *>(std::aligned_alloc(64, bytes));
     if (!memory) throw std::bad_alloc();
     std::fill_n(memory, bytes / sizeof(T), T{});
-    return Aligned<T>(memory);
+    return Zeros<T>(memory);
 }
 
 } // namespace
 
-Aligned<float> zero_floats(int64_t size) { return zeros<float>(size); }
-Aligned<int32_t> zero_integers(int64_t size) { return zeros<int32_t>(size); }
+Zeros<float> zero_floats(int64_t size) { return zeros<float>(size); }
+Zeros<int32_t> zero_integers(int64_t size) { return zeros<int32_t>(size); }
 
 PackedNetwork::PackedNetwork(std::vector<Dense> layers, const distilrank_network &given,
                              const NetworkKernels &kernels, double sparse)

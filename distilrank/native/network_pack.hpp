@@ -15,11 +15,11 @@ struct Free {
     void operator()(void *memory) const { std::free(memory); }
 };
 template <typename T>
-using Aligned = std::unique_ptr<T[], Free>;
+using Zeros = std::unique_ptr<T[], Free>;
 
 // `size` zeros, aligned to 64 bytes.
-Aligned<float> zero_floats(int64_t size);
-Aligned<int32_t> zero_integers(int64_t size);
+Zeros<float> zero_floats(int64_t size);
+Zeros<int32_t> zero_integers(int64_t size);
 
 // A packed network and the arrays it points into; immutable once made, shared by clones.
 class PackedNetwork {
@@ -45,8 +45,8 @@ private:
 
     const NetworkKernels &kernels_;
     std::vector<NetworkLayer> layers_;
-    std::vector<Aligned<float>> floats_;
-    std::vector<Aligned<int32_t>> integers_;
+    std::vector<Zeros<float>> floats_;
+    std::vector<Zeros<int32_t>> integers_;
 };
 
 } // namespace distilrank
