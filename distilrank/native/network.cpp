@@ -29,7 +29,7 @@ const NetworkKernels *kernels_of(distilrank_level level) {
 const NetworkKernels &kernels_of(distilrank_level level, NetworkNumbers numbers) {
 #if defined(__x86_64__)
     if (level >= DISTILRANK_AMX && network_amx[numbers].score) return network_amx[numbers];
-    if (level >= DISTILRANK_AVX512 && has_avx512_bf16() && network_vdpbf16[numbers].score)
+    if (level >= DISTILRANK_AVX512 && has_quick_bf16() && network_vdpbf16[numbers].score)
         return network_vdpbf16[numbers];
     if (level >= DISTILRANK_AVX512 && has_avx512_vnni() && network_vnni[numbers].score)
         return network_vnni[numbers];
