@@ -287,8 +287,8 @@ def uses_bf16(schedule: Schedule, device: str) -> bool:
     known = torch.cpu.get_capabilities()
     if known.get("amx_bf16", False):
         return True
-    # Intel's cores since Sapphire Rapids, told by their float16, do one product of pairs in the time
-    # of four multiply-adds in fp32: they count on AMX, which a virtual machine may lack.
+    # Intel's cores since Sapphire Rapids, told by their float16, do one product of pairs in the
+    # time of four multiply-adds in fp32: they count on AMX, which a virtual machine may lack.
     slow = known.get("avx512_fp16", False) and known.get("cpu_name", "").startswith("Intel")
     return known.get("avx512_bf16", False) and not slow
 
