@@ -51,13 +51,14 @@ from distilrank.machine import machine_line
 from distilrank.metrics import Judged
 from distilrank.net import Net
 from distilrank.scaling import fit_zscore, present_range
+from distilrank.scorer import PRECISIONS
 from distilrank.synthetic import Midpoints
 from distilrank.timing import round_order, summarise
 
 WEB30K = 2_270_296  # documents of MSLR-WEB30K's first train split
 PUBLIC = "public loop"
 # Epochs a sample: about as long for either.
-EPOCHS = {PUBLIC: 1, "fp32": 5, "bf16": 5}
+EPOCHS = {PUBLIC: 1} | dict.fromkeys(PRECISIONS, 5)
 BATCH, RATE, WEIGHT_DECAY, SEED = 2500, 1e-3, 1e-6, 1
 # What is claimed: rows a second against the public loop; the epoch's seconds; megabytes; nDCG.
 LEAST, GOAL, SECONDS, MEGABYTES, NDCG_LEAST = 10, 20, 60, 1500, 20
@@ -360,6 +361,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     print(f"medians [quartiles] of {options.rounds} rounds; at least {LEAST} times the public "
           f"loop's rows a second are wanted, {GOAL} are the goal")  # fmt: skip
     cases = [case for case in CASES if case.network in options.networks]
+    if not options.compute:
+        int8 = NativeGradient.instructions("int8")
+        options.compute = [name for name in PRECISIONS if name != "int8" or int8]
     for case in cases:
         found = measure_rates(case, options)
         print_rates(case, found)
@@ -386,7 +390,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     parser = command.parser(__doc__)
     parser.add_argument("--networks", nargs="+", default=["A", "C"])
-    parser.add_argument("--compute", nargs="+", default=["fp32", "bf16"])
+    parser.add_argument("--compute", nargs="+", help="precisions; all that there are if not given")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--round-documents", type=int, default=30_000)

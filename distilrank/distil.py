@@ -59,9 +59,10 @@ class Schedule:
         learn_from: ``teacher``: mean squared error on its scores; or ``labels``: the same network
             without a teacher, on train's labels by `losses.listwise_softmax`, whole queries a
             step, and no synthetic documents, which have no labels.
-        compute: ``fp32``, or ``bf16`` for the products of forward and backward pass, or ``auto``:
-            bf16 where the device has quick instructions for it and steps have one size. Weights,
-            gradients and Adam are float32 either way.
+        compute: what forward and backward pass multiply in: ``fp32``; ``bf16``; ``int8``, the
+            hidden layers alone, for a teacher's scores without dropout on a processor with
+            AVX512_VNNI; or ``auto``: the quickest of what the device has instructions for.
+            Weights, their gradients and Adam are float32 either way.
     """
 
     epochs: int
@@ -247,7 +248,9 @@ def train(
     done = checkpoint.load(net, optimiser, student) if checkpoint else Progress(student)
     threads = torch.get_num_threads()
     plain = schedule.learn_from == "teacher" and not schedule.dropout
-    with gradient_of(net, uses_bf16(schedule, device), plain, lesson.library) as gradient:
+    plain = plain and precision == "fp32" and torch.device(device).type == "cpu"
+    products = products_of(schedule, device, plain, lesson.library)
+    with gradient_of(net, products, plain, lesson.library) as gradient:
         logging.info("training on %s, products in %s", device, gradient.name)
         epochs = range(done.epoch + 1, schedule.epochs + 1)
         for epoch in progress(epochs, "training", schedule.epochs):
@@ -275,22 +278,31 @@ def pick_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def uses_bf16(schedule: Schedule, device: str) -> bool:
-    """Whether a schedule's ``compute`` means bf16 on ``device``."""
+def products_of(
+    schedule: Schedule, device: str, plain: bool = False, library: str | os.PathLike | None = None
+) -> str:
+    """The precision that a schedule's ``compute`` means on ``device``: fp32, bf16 or int8.
+
+    Args:
+        plain: whether the native library may compute the gradient, as `gradient_of` has it.
+        library: the native library, where `native.find_library` finds it if not given.
+    """
     if schedule.compute != "auto":
-        return schedule.compute == "bf16"
+        return schedule.compute
     # Whole queries: no two steps have the same size, and oneDNN compiles bf16 for each size.
     if schedule.learn_from == "labels":
-        return False
+        return "fp32"
     if torch.device(device).type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     known = torch.cpu.get_capabilities()
     if known.get("amx_bf16", False):
-        return True
+        return "bf16"
+    if plain and NativeGradient.instructions("int8", library):
+        return "int8"
     # Intel's cores since Sapphire Rapids, told by their float16, do one product of pairs in the
     # time of four multiply-adds in fp32: they count on AMX, which a virtual machine may lack.
     slow = known.get("avx512_fp16", False) and known.get("cpu_name", "").startswith("Intel")
-    return known.get("avx512_bf16", False) and not slow
+    return "bf16" if known.get("avx512_bf16", False) and not slow else "fp32"
 
 
 def _some_of(train_split: Dataset, seed: int) -> np.ndarray:

@@ -62,11 +62,13 @@ class Batch:
         rows: (documents, features) float32 z-scores.
         targets: (documents,) float32, what the student should score.
         sizes: (queries,) the documents of each query, where real documents come by query.
+        seed: below 2**32, of what is random in the step itself.
     """
 
     rows: np.ndarray
     targets: np.ndarray
     sizes: np.ndarray | None = None
+    seed: int = 0
 
 
 class _ZScore(ctypes.Structure):
@@ -255,7 +257,7 @@ class Feed:
         generator = np.random.default_rng([self.seed, epoch, _SYNTHETIC, step])
         for part in _blocks(len(real), len(rows)):
             targets[part] = self.teacher(self._synthetic.draw(generator, rows[part]))
-        return Batch(rows, targets, sizes)
+        return Batch(rows, targets, sizes, int(generator.integers(2**32)))
 
 
 def _blocks(start: int, stop: int) -> Iterator[slice]:

@@ -78,6 +78,7 @@ class _Step(ctypes.Structure):
     _fields_ = [
         ("weights", _ARRAY), ("biases", _ARRAY), ("rows", _POINTER), ("n", _INT64),
         ("stride", _INT64), ("targets", _POINTER), ("factor", ctypes.c_float),
+        ("seed", ctypes.c_uint32),
         ("weight_gradients", _ARRAY), ("bias_gradients", _ARRAY),
     ]  # fmt: skip
 
@@ -114,7 +115,7 @@ class NativeGradient:
         """Take ``net``, which has to stay on the CPU, in fp32 and without dropout.
 
         Args:
-            precision: of products: ``fp32`` or ``bf16``.
+            precision: of products: ``fp32``, ``bf16`` or ``int8``.
             threads: that share each batch.
             library: the native library, where `native.find_library` finds it if not given.
             level: the highest of enum distilrank_level, for tests.
@@ -196,19 +197,26 @@ class NativeGradient:
 
 @contextmanager
 def gradient_of(
-    net: Net, bf16: bool, plain: bool, library: str | os.PathLike | None = None
+    net: Net, precision: str, plain: bool, library: str | os.PathLike | None = None
 ) -> Iterator[TorchGradient | NativeGradient]:
     """What takes a step's batch, leaves each parameter's gradient in its ``grad``, gives the loss.
 
     Args:
-        bf16: whether products are wanted in bf16.
-        plain: whether the loss is the mean squared error, without dropout.
+        precision: of products: ``fp32``, ``bf16`` or ``int8``.
+        plain: whether it is that of the mean squared error of a network in fp32, without dropout,
+            on the CPU, which is what the native library computes.
         library: the native library, where `native.find_library` finds it if not given.
+
+    Raises:
+        ValueError: if int8 is wanted where the native library cannot compute it.
     """
-    plain = plain and net.precision == "fp32" and net.mean.device.type == "cpu"
-    precision = "bf16" if bf16 else "fp32"
-    if not (plain and NativeGradient.instructions(precision, library)):
-        yield TorchGradient(net, bf16)
+    if not plain or not NativeGradient.instructions(precision, library):
+        if precision == "int8":
+            raise ValueError(
+                "gradients in int8 (compute: int8) are for fp32 networks that learn a teacher's "
+                "scores without dropout on a processor with AVX512_VNNI: use compute: auto or fp32"
+            )
+        yield TorchGradient(net, precision == "bf16")
         return
     threads = torch.get_num_threads()
     gradient = NativeGradient(net, precision, threads, library)
@@ -231,7 +239,10 @@ class _Part:
             widths.ctypes.data, len(widths) - 1, PRECISIONS.index(precision), level
         )
         if not self._handle:
-            raise MemoryError(f"no memory left for the gradients of a network {widths.tolist()}")
+            raise MemoryError(
+                f"no memory left for the gradients of a network {widths.tolist()} in {precision}, "
+                "or a layer too wide for them"
+            )
         shapes = list(zip(widths[1:].tolist(), widths[:-1].tolist(), strict=True))
         self.gradients = [torch.empty(shape) for shape in shapes]
         self.gradients += [torch.empty(outputs) for outputs, _ in shapes]
@@ -240,9 +251,11 @@ class _Part:
         """The sum of the squared errors of some rows."""
         rows, targets = batch.rows[piece], batch.targets[piece]
         weights, biases, *gradients = (*_halves(_parameters(net)), *_halves(self.gradients))
+        # No two threads' alike; 0 stays 0, which rounds down.
+        seed = (batch.seed + piece.start) % 2**32 if batch.seed else 0
         step = _Step(
             weights, biases, rows.ctypes.data, len(rows), batch.rows.shape[1],
-            targets.ctypes.data, 1 / len(batch.rows), *gradients,
+            targets.ctypes.data, 1 / len(batch.rows), seed, *gradients,
         )  # fmt: skip
         return self._library.distilrank_gradient_run(self._handle, ctypes.byref(step))
 

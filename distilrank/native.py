@@ -16,7 +16,7 @@ import numpy as np
 from distilrank.letor import LONGEST_LINE, PROBLEMS, problem
 
 LIBRARY = "libdistilrank.so"
-_ABI = 6
+_ABI = 7
 # Rows are handed out in blocks of about this size, which stays in a processor's cache.
 _BLOCK_BYTES = 1 << 18
 # Which way through the text, of the header's levels: the best that the processor can take.

@@ -13,6 +13,10 @@ namespace {
 bool has_bf16() { return __builtin_cpu_supports("avx512bf16"); }
 bool has_vnni() { return __builtin_cpu_supports("avx512vnni"); }
 
+#ifdef DISTILRANK_TILE_MODEL
+bool has_tiles() { return true; }
+bool has_slow_bf16() { return false; } // so that what a quick one is used for is tested too
+#else
 // Register EDX of cpuid's leaf 7: extensions that not every compiler has a name for.
 unsigned extensions() {
     unsigned a = 7, b, c = 0, d;
@@ -27,9 +31,6 @@ bool has_slow_bf16() {
     return __builtin_cpu_is("intel") && (extensions() & kFloat16);
 }
 
-#ifdef DISTILRANK_TILE_MODEL
-bool has_tiles() { return true; }
-#else
 // Linux gives tile registers to a process that asks for them (arch_prctl, since 5.16).
 bool may_use_tiles() {
     constexpr long kRequestPermission = 0x1023, kTileData = 18;

@@ -16,7 +16,7 @@ extern "C" {
 #define DISTILRANK_API __attribute__((visibility("default")))
 
 /* Goes up by one with every change of this file that an older binding would not understand. */
-#define DISTILRANK_ABI 6
+#define DISTILRANK_ABI 7
 DISTILRANK_API int32_t distilrank_abi(void);
 
 /* ---- The LETOR parser: bytes in, cut anywhere; whole documents out ----
@@ -244,15 +244,19 @@ DISTILRANK_API void distilrank_draw(const distilrank_midpoints *, const uint32_t
  * In bf16 weights and units' values are rounded to bf16 for products, and so are the gradients that
  * go back through the layers; sums and all else are float. The last layer is float alone. One thread
  * uses an object at a time: to share a batch, each thread takes some of its rows, and sums are added.
+ *
+ * In int8 so are hidden layers from the second on: as int8 scores them, and gradients of outputs at
+ * random, so that they are right on average. The first layer is float, or bf16 where that is quick.
  */
 typedef struct distilrank_gradient distilrank_gradient;
 
-/* What a processor computes gradients of a precision (enum distilrank_precision: no int8) with, as
- * describe() has it, or "" where it cannot: AVX-512 is needed, for bf16 AVX512_BF16 too. */
+/* What a processor computes gradients of a precision (enum distilrank_precision) with, as describe()
+ * has it, or "" where it cannot: AVX-512 is needed, for bf16 AVX512_BF16 too, for int8 AVX512_VNNI. */
 DISTILRANK_API const char *distilrank_gradient_level(int32_t precision, int32_t level);
 
-/* widths (n_layers + 1) as in distilrank_network, with at least one hidden layer. NULL where they
- * are none, where the processor cannot, or where there is no memory for it. */
+/* widths (n_layers + 1) as in distilrank_network, with at least one hidden layer; in int8 hidden ones
+ * of at most 66,000, so that sums fit 32 bits. NULL where they are none, where the processor cannot,
+ * or where there is no memory for it. */
 DISTILRANK_API distilrank_gradient *distilrank_gradient_create(const int64_t *widths,
                                                                int64_t n_layers, int32_t precision,
                                                                int32_t level);
@@ -264,6 +268,7 @@ typedef struct {
     int64_t n, stride;
     const float *targets; /* (n) */
     float factor;         /* of the squared errors' sum that the gradient is that of: 1 / rows */
+    uint32_t seed;        /* in int8: of rounding at random, another one each time; 0 rounds down */
     float *const *weight_gradients; /* written, of the weights' shapes */
     float *const *bias_gradients;
 } distilrank_step;

@@ -23,6 +23,10 @@ const GradientKernels *kernels_of(int32_t precision, int32_t level) {
 #if defined(__x86_64__)
     const auto usable = usable_level(static_cast<distilrank_level>(level));
     if (precision == DISTILRANK_FP32) return usable >= DISTILRANK_AVX512 ? &gradient_avx512 : nullptr;
+    if (precision == DISTILRANK_INT8) {
+        if (usable < DISTILRANK_AVX512 || !has_avx512_vnni()) return nullptr;
+        return has_quick_bf16() ? &gradient_vnni_bf16 : &gradient_vnni;
+    }
     if (precision != DISTILRANK_BF16) return nullptr;
     if (usable >= DISTILRANK_AMX) return &gradient_amx;
     if (usable >= DISTILRANK_AVX512 && has_avx512_bf16()) return &gradient_vdpbf16;
@@ -46,16 +50,23 @@ public:
             // Enough for floats; pairs of bf16 take half of some.
             for (float **matrix : {&layer.weights, &layer.forward, &layer.backward, &layer.sums})
                 *matrix = floats(out * in);
-            for (float **vector : {&layer.bias, &layer.bias_sums, &layer.seen}) *vector = floats(out);
+            for (float **vector : {&layer.bias, &layer.bias_sums, &layer.seen, &layer.steps})
+                *vector = floats(out);
             layer.rows = floats(kBlockWords * in);
             layer.columns = floats(kBlockWords * in);
+            opened_.emplace_back(static_cast<size_t>(kMostDocuments * in / 16));
+            layer.open = opened_.back().data();
             widest = std::max({widest, in, out});
         }
         GradientBuffers &buffers = network_.buffers;
-        for (float *&rows : buffers.rows) rows = floats(kBlockWords * widest);
+        for (float *&rows : buffers.rows) rows = floats(kMostDocuments * widest);
         buffers.documents = floats(kBlockWords * widest);
         buffers.turned = floats((widest + kSlack) * kBlockWords);
         buffers.scratch = floats(16 * widest);
+        buffers.row_most = floats(kMostDocuments * 16);
+        for (float **vector : {&buffers.row_steps, &buffers.row_offsets})
+            *vector = floats(kMostDocuments);
+        for (float **vector : {&buffers.unit_most, &buffers.unit_inverses}) *vector = floats(widest);
         for (int64_t l = 0; l <= n_layers; ++l) {
             orders_.emplace_back(static_cast<size_t>(widths[l]));
             std::iota(orders_.back().begin(), orders_.back().end(), 0);
@@ -89,7 +100,7 @@ private:
     }
 
     static GradientBatch batch_of(const distilrank_step &step) {
-        return {step.rows, step.n, step.stride, step.targets, step.factor};
+        return {step.rows, step.n, step.stride, step.targets, step.factor, step.seed};
     }
 
     // Units in an order that is the batch's alone: by their largest value in some of it, so that
@@ -147,6 +158,7 @@ private:
     std::vector<std::vector<int32_t>> orders_; // of the features, and of each layer's outputs
     std::vector<int64_t> live_;
     std::vector<Aligned<float>> memory_;
+    std::vector<Aligned<uint16_t>> opened_;
     GradientNetwork network_{};
 };
 
@@ -166,6 +178,10 @@ distilrank_gradient *distilrank_gradient_create(const int64_t *widths, int64_t n
     if (!widths || n_layers < 2 || n_layers > kDeepest || widths[n_layers] != 1) return nullptr;
     for (int64_t l = 0; l < n_layers; ++l)
         if (widths[l] < 1 || widths[l] > kWidest) return nullptr;
+    // Sums of that many products of codes, 127 * 255 at most, fit 32 bits.
+    constexpr int64_t kMostCodes = 66000;
+    for (int64_t l = 1; precision == DISTILRANK_INT8 && l < n_layers; ++l)
+        if (widths[l] > kMostCodes) return nullptr;
     const distilrank::GradientKernels *const kernels = kernels_of(precision, level);
     if (!kernels) return nullptr;
     try {

@@ -1,9 +1,9 @@
 // A batch's gradient as its kernels compute it. Nothing but plain types: files that are compiled for
 // one instruction set include this, and nothing of the standard library that the linker could share.
 //
-// A word is a float, or a pair of bf16 typed float: of neighbouring units, or of neighbouring
-// documents. A product is a left operand, rows of words, times a right one in columns: for each
-// vector of 16 units the words, (depth, 16).
+// A word is a float, or a pair of bf16 or four bytes typed float: of neighbouring units, or of
+// neighbouring documents. A product is a left operand, rows of words, times a right one in columns:
+// for each vector of 16 units the words, (depth, 16).
 //
 // Many units of a trained network are silent: 0 for all documents, as ReLU6 makes them. Nothing
 // comes of them and nothing goes back through them. A batch's units are put in an order in which
@@ -14,13 +14,14 @@
 
 namespace distilrank {
 
-// Words of the documents that go through the network together: 96 documents, or 192 in pairs. Whole
-// tiles and vectors.
+// Words of the documents that go through the network together, as its first layer has them: 96
+// documents, or 192 in pairs. Whole tiles and vectors.
 constexpr int64_t kBlockWords = 96;
+constexpr int64_t kMostDocuments = 2 * kBlockWords;
 // Units are rounded up to this: a tile's depth, and whole vectors.
 constexpr int64_t kUnits = 32;
 // A register tile may have that many rows more than there are.
-constexpr int64_t kSlack = 6;
+constexpr int64_t kSlack = 8;
 
 constexpr int64_t whole_units(int64_t units) { return (units + kUnits - 1) / kUnits * kUnits; }
 
@@ -39,6 +40,10 @@ struct GradientLayer {
     float *seen;      // (out) of each unit what shows whether it was silent
     float *rows;      // (block, in / per) inputs, words of neighbouring units
     float *columns;   // (in / 16, block words, 16) inputs, words of neighbouring documents
+
+    // In int8 alone.
+    float *steps;   // (out) of the weights' codes
+    uint16_t *open; // (block / 4, in / 16, 4) a bit of each of 16 inputs: it lies between the bounds
 };
 
 // The buffers of what comes back through the layers, for the widest of them.
@@ -47,6 +52,13 @@ struct GradientBuffers {
     float *documents; // (block words, widest) the same, words of neighbouring documents
     float *turned;    // (widest + kSlack, block words) those, transposed
     float *scratch;   // (16, widest / per) some weights as words
+
+    // In int8 alone, of the gradients of a layer's outputs.
+    float *row_most;      // (block, 16) a document's largest size times its step, of every 16th
+    float *row_steps;     // (block) of a document's codes
+    float *row_offsets;   // (block) what the sums of its products have too much
+    float *unit_most;     // (widest) a unit's largest size, later the step of its products
+    float *unit_inverses; // (widest) of a unit's steps
 };
 
 struct GradientNetwork {
@@ -62,6 +74,7 @@ struct GradientBatch {
     int64_t n, stride;
     const float *targets;
     float factor; // of the squared error that the gradient is that of
+    uint32_t seed; // of rounding at random, in int8
 };
 
 // One instruction set's code for one kind of words.
@@ -78,6 +91,8 @@ struct GradientKernels {
 extern const GradientKernels gradient_avx512;  // fp32
 extern const GradientKernels gradient_vdpbf16; // bf16 with AVX512_BF16
 extern const GradientKernels gradient_amx;     // bf16
+// int8 with AVX512_VNNI; the first layer in fp32, or in bf16 with AVX512_BF16.
+extern const GradientKernels gradient_vnni, gradient_vnni_bf16;
 #endif
 
 } // namespace distilrank

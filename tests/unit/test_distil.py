@@ -16,10 +16,11 @@ from distilrank.distil import (
     history_of,
     new_student,
     open_lesson,
+    products_of,
     train,
-    uses_bf16,
     write_history,
 )
+from distilrank.gradient import NativeGradient
 from distilrank.letor import Dataset
 from distilrank.metrics import per_query
 from distilrank.pruning import masks_for
@@ -28,6 +29,8 @@ from distilrank.student import Student
 from distilrank.synthetic import Midpoints
 from distilrank.teacher import score
 
+FLAGS = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+needs_vnni = pytest.mark.skipif("avx512_vnni" not in FLAGS, reason="no AVX512_VNNI")
 SHORT = Schedule(epochs=4, batch=60, learning_rate=0.01)
 SCHEMA = Path(__file__).parents[2] / "config" / "schema.yaml"
 
@@ -142,34 +145,41 @@ def test_the_same_network_learns_from_labels_without_a_teacher(lesson, tmp_path)
     assert bytes_of(again, tmp_path) == bytes_of(student, tmp_path)
 
 
-def test_bf16_is_taken_where_there_are_quick_instructions_for_it(monkeypatch):
-    assert uses_bf16(replace(SHORT, compute="bf16"), "cpu")
-    assert not uses_bf16(SHORT, "cpu"), "fp32 if nothing else is said"
-    auto = replace(SHORT, compute="auto")
+def test_what_is_quick_is_taken(monkeypatch):
+    for compute in ("fp32", "bf16", "int8"):
+        assert products_of(replace(SHORT, compute=compute), "cpu") == compute
+    assert products_of(SHORT, "cpu") == "fp32", "if nothing else is said"
+    auto, no_vnni = replace(SHORT, compute="auto"), {"avx512_bf16": True}
     xeon = {"cpu_name": "Intel Xeon", "avx512_bf16": True}
-    for known, expected in (
-        ({"avx512_bf16": True}, True), ({"amx_bf16": True, "avx512_bf16": False}, True),
-        ({"avx2": True}, False), (xeon, True), (xeon | {"avx512_fp16": True}, False),
-        (xeon | {"avx512_fp16": True, "amx_bf16": True}, True),
-        (xeon | {"avx512_fp16": True, "cpu_name": "AMD EPYC"}, True),
+    for known, int8, expected in (
+        (no_vnni, "", "bf16"), (no_vnni, "avx512", "int8"),
+        ({"amx_bf16": True, "avx512_bf16": False}, "avx512", "bf16"), ({"avx2": True}, "", "fp32"),
+        (xeon, "", "bf16"), (xeon | {"avx512_fp16": True}, "", "fp32"),
+        (xeon | {"avx512_fp16": True}, "avx512", "int8"),
+        (xeon | {"avx512_fp16": True, "amx_bf16": True}, "avx512", "bf16"),
+        (xeon | {"avx512_fp16": True, "cpu_name": "AMD EPYC"}, "", "bf16"),
     ):  # fmt: skip
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known)
-        assert uses_bf16(auto, "cpu") is expected
-        assert not uses_bf16(replace(auto, learn_from="labels"), "cpu"), "steps of many sizes"
+        monkeypatch.setattr(
+            NativeGradient, "instructions", lambda precision, library, int8=int8: int8
+        )
+        assert products_of(auto, "cpu", plain=True) == expected
+        without = products_of(auto, "cpu", plain=False)
+        assert without == expected or (expected == "int8" and without in ("fp32", "bf16"))
+        assert products_of(replace(auto, learn_from="labels"), "cpu") == "fp32", "many sizes"
 
 
-def test_bf16_learns_as_well_and_repeats_itself(lesson, tmp_path):
+@pytest.mark.parametrize("compute", ["bf16", pytest.param("int8", marks=needs_vnni)])
+def test_coarser_products_learn_as_well_and_repeat_themselves(lesson, tmp_path, compute):
     schedule = Schedule(epochs=20, batch=40, learning_rate=0.01)
     losses, found = {}, []
-    for compute in ("fp32", "bf16", "bf16"):
-        student, history = train(
-            untrained(lesson), lesson, replace(schedule, compute=compute), seed=1
-        )
-        losses[compute] = history[-1]["loss"]
+    for way in ("fp32", compute, compute):
+        student, history = train(untrained(lesson), lesson, replace(schedule, compute=way), seed=1)
+        losses[way] = history[-1]["loss"]
         found.append(bytes_of(student, tmp_path))
     assert found[0] != found[1] == found[2]
-    # Products have 8 bits of mantissa: the loss falls as far, give or take.
-    assert losses["bf16"] < 1.3 * losses["fp32"]
+    # Products have 8 bits of mantissa, or less: the loss falls as far, give or take.
+    assert losses[compute] < 1.3 * losses["fp32"]
 
 
 def test_masks_may_change_before_each_epoch(lesson):

@@ -96,6 +96,8 @@ def test_a_batch_is_the_same_whoever_makes_it_and_when(lesson, student):
         assert len(batches) == 4
         for step, batch in enumerate(batches):
             assert same(batch, feed.batch(5, step))
+            assert batch.seed == feed.batch(5, step).seed
+        assert len({batch.seed for batch in batches}) == 4
 
 
 def test_epochs_steps_and_seeds_differ(lesson, student):

@@ -16,8 +16,8 @@ from distilrank.distil import (
     new_student,
     open_lesson,
     pick_device,
+    products_of,
     train,
-    uses_bf16,
 )
 from distilrank.gradient import TorchGradient
 from distilrank.metrics import Judged
@@ -58,8 +58,8 @@ def test_auto_asks_the_gpu_for_bf16_of_its_own(monkeypatch, native):
     monkeypatch.setattr(
         torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation
     )
-    assert uses_bf16(SCHEDULE, "cuda") is native
-    assert not uses_bf16(replace(SCHEDULE, compute="fp32"), "cuda")
+    assert products_of(SCHEDULE, "cuda") == ("bf16" if native else "fp32")
+    assert products_of(replace(SCHEDULE, compute="fp32"), "cuda") == "fp32"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
