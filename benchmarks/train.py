@@ -39,6 +39,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import command, public_loop
 from benchmarks.forests import PER_QUERY, forest, generator
+from benchmarks.ndcg import measure_ndcg
 from benchmarks.rehearse_data import anonymous_megabytes
 from benchmarks.sections import Sections
 from distilrank.distil import Lesson, Schedule, new_student, open_lesson, train
@@ -48,7 +49,6 @@ from distilrank.gradient import NativeGradient, TorchGradient
 from distilrank.judge import Judge
 from distilrank.letor import Dataset, SplitWriter
 from distilrank.machine import machine_line
-from distilrank.metrics import Judged
 from distilrank.net import Net
 from distilrank.scaling import fit_zscore, present_range
 from distilrank.scorer import PRECISIONS
@@ -291,35 +291,6 @@ def _epoch(paths: Mapping[str, Any], case: Case, compute: str, threads: int) -> 
     }  # fmt: skip
 
 
-# ---- Validation ----
-
-
-def measure_ndcg(rounds: int, queries: int = 6000) -> dict[str, list[float]]:
-    """Milliseconds of nDCG@10 over queries of `PER_QUERY` documents, by a loop and by `Judged`.
-
-    The loop finds the best order anew each time, as it does after every epoch of the public code;
-    `Judged` knows it from the check before.
-    """
-    random = np.random.default_rng(SEED)
-    labels = random.choice(5, queries * PER_QUERY, p=[0.52, 0.32, 0.13, 0.02, 0.01])
-    scores = (labels + random.normal(0, 2, len(labels))).astype(np.float32)
-    offsets = np.arange(queries + 1) * PER_QUERY
-    wanted, judged = labels.astype(np.float32), Judged(labels.astype(np.uint8), offsets)
-    ways = {
-        "loop": lambda: public_loop.ndcg(scores, wanted, offsets),
-        "vectorised": lambda: judged.per_query("ndcg@10", scores),
-    }
-    if not np.allclose(*(way() for way in ways.values()), atol=1e-6):
-        raise ValueError("the loop's nDCG and that of Judged differ")
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds):
-        for name in round_order(list(ways), number):
-            start = time.perf_counter()
-            ways[name]()
-            taken[name].append((time.perf_counter() - start) * 1000)
-    return taken
-
-
 # ---- The tables ----
 
 
@@ -378,7 +349,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             found_epoch = measure_epoch(case, compute, options)
             print_epoch(case, compute, found_epoch)
             kept["epochs"][f"{case.network} {compute}"] = found_epoch
-    taken = kept["ndcg"] = measure_ndcg(options.rounds)
+    taken = kept["ndcg"] = measure_ndcg(options.rounds, SEED)
     ratio = np.median(taken["loop"]) / np.median(taken["vectorised"])
     print(
         f"\nnDCG@10 of 6000 queries: loop {_cell(taken['loop'])} ms, vectorised "

@@ -248,8 +248,7 @@ def train(
     done = checkpoint.load(net, optimiser, student) if checkpoint else Progress(student)
     threads = torch.get_num_threads()
     plain = schedule.learn_from == "teacher" and not schedule.dropout
-    plain = plain and precision == "fp32" and torch.device(device).type == "cpu"
-    products = products_of(schedule, device, plain, lesson.library)
+    products = products_of(schedule, device, plain and NativeGradient.takes(net), lesson.library)
     with gradient_of(net, products, plain, lesson.library) as gradient:
         logging.info("training on %s, products in %s", device, gradient.name)
         epochs = range(done.epoch + 1, schedule.epochs + 1)
@@ -284,7 +283,7 @@ def products_of(
     """The precision that a schedule's ``compute`` means on ``device``: fp32, bf16 or int8.
 
     Args:
-        plain: whether the native library may compute the gradient, as `gradient_of` has it.
+        plain: whether the gradient is one that the native library may compute.
         library: the native library, where `native.find_library` finds it if not given.
     """
     if schedule.compute != "auto":

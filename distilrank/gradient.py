@@ -149,6 +149,11 @@ class NativeGradient:
         number = PRECISIONS.index(precision)
         return _library(library).distilrank_gradient_level(number, level).decode()
 
+    @staticmethod
+    def takes(net: Net) -> bool:
+        """Whether ``net`` is as it has to be, but for dropout, which only training has."""
+        return net.precision == "fp32" and net.mean.device.type == "cpu"
+
     def __call__(self, batch: Batch) -> torch.Tensor:
         pieces = self._pieces(len(batch.rows))
         others = [
@@ -203,14 +208,14 @@ def gradient_of(
 
     Args:
         precision: of products: ``fp32``, ``bf16`` or ``int8``.
-        plain: whether it is that of the mean squared error of a network in fp32, without dropout,
-            on the CPU, which is what the native library computes.
+        plain: whether the loss is the mean squared error, without dropout.
         library: the native library, where `native.find_library` finds it if not given.
 
     Raises:
         ValueError: if int8 is wanted where the native library cannot compute it.
     """
-    if not plain or not NativeGradient.instructions(precision, library):
+    plain = plain and NativeGradient.takes(net)
+    if not (plain and NativeGradient.instructions(precision, library)):
         if precision == "int8":
             raise ValueError(
                 "gradients in int8 (compute: int8) are for fp32 networks that learn a teacher's "

@@ -291,6 +291,8 @@ struct ByteGradient : GradientCode<Isa, Words, VectorProduct<Isa, Words, 8, 4>> 
 
     // ---- Before the batch: weights as codes ----
 
+    // kBack: for the way back, too.
+    template <bool kBack>
     static void pack(const GradientLayer &layer, float *scratch) {
         const int64_t units = whole_units(layer.inputs), stride = bytes(layer.inputs);
         auto *const codes = reinterpret_cast<int8_t *>(scratch);
@@ -300,15 +302,8 @@ struct ByteGradient : GradientCode<Isa, Words, VectorProduct<Isa, Words, 8, 4>> 
                 row[o] = scratch + o * stride;
                 round_row(layer, output + o, codes + o * units);
             }
-            float *const column = layer.forward + output * stride;
-            for (int64_t k = 0; k < stride; k += kWidth) {
-                Vector turned[kWidth];
-                const int64_t count = stride - k < kWidth ? stride - k : kWidth;
-                Isa::transposed(row, k, static_cast<int>(count), turned);
-                for (int64_t w = 0; w < count; ++w)
-                    Isa::store(column + (k + w) * kWidth, turned[w]);
-            }
-            for (int64_t o = 0; o < kWidth; o += kBytes)
+            Code::pack_column(row, stride, layer.forward + output * stride);
+            for (int64_t o = 0; kBack && o < kWidth; o += kBytes)
                 for (int64_t i = 0; i < units; i += kWidth)
                     Codes::store_unsigned(layer.backward + i * bytes(layer.outputs) +
                                               (output + o) / kBytes * kWidth,
@@ -333,16 +328,17 @@ struct ByteGradient : GradientCode<Isa, Words, VectorProduct<Isa, Words, 8, 4>> 
             Isa::store_bytes(reinterpret_cast<float *>(to + i), Isa::load(from + i) * scale);
     }
 
+    template <bool kBack>
     static void pack(const GradientNetwork &network) {
         Code::pack_forward(network.layers[0], network.buffers.scratch);
         for (int64_t l = 1; l + 1 < network.n_layers; ++l)
-            pack(network.layers[l], network.buffers.scratch);
+            pack<kBack>(network.layers[l], network.buffers.scratch);
     }
 
     // ---- All of them ----
 
     static double run(const GradientNetwork &network, const GradientBatch &batch) {
-        pack(network);
+        pack<true>(network);
         Noise noise(batch.seed);
         double squares = 0;
         Code::in_blocks(batch.n, [&](int64_t first, int64_t there) {
@@ -352,7 +348,7 @@ struct ByteGradient : GradientCode<Isa, Words, VectorProduct<Isa, Words, 8, 4>> 
     }
 
     static void score(const GradientNetwork &network, const GradientBatch &batch, float *scores) {
-        pack(network);
+        pack<false>(network);
         const GradientLayer &last = network.layers[network.n_layers - 1];
         Code::in_blocks(batch.n, [&](int64_t first, int64_t there) {
             bool numbers = true;
@@ -363,7 +359,7 @@ struct ByteGradient : GradientCode<Isa, Words, VectorProduct<Isa, Words, 8, 4>> 
     }
 
     static void survey(const GradientNetwork &network, const GradientBatch &batch) {
-        pack(network);
+        pack<false>(network);
         bool numbers = true;
         forward<true>(network, batch, 0, batch.n, &numbers);
     }

@@ -117,13 +117,17 @@ struct GradientCode {
                     Words::store_units(to + i / kPerWord, Isa::load(from + i));
                 row[o] = to;
             }
-            float *const column = layer.forward + output * stride;
-            for (int64_t k = 0; k < stride; k += kWidth) {
-                Vector turned[kWidth];
-                Isa::transposed(row, k, kWidth, turned);
-                for (int64_t w = 0; w < kWidth; ++w)
-                    Isa::store(column + (k + w) * kWidth, turned[w]);
-            }
+            pack_column(row, stride, layer.forward + output * stride);
+        }
+    }
+
+    // 16 rows of `depth` words as a column of the right operand.
+    static void pack_column(const float *const *row, int64_t depth, float *to) {
+        for (int64_t k = 0; k < depth; k += kWidth) {
+            Vector turned[kWidth];
+            const int64_t count = depth - k < kWidth ? depth - k : kWidth;
+            Isa::transposed(row, k, static_cast<int>(count), turned);
+            for (int64_t w = 0; w < count; ++w) Isa::store(to + (k + w) * kWidth, turned[w]);
         }
     }
 

@@ -291,23 +291,23 @@ def test_int8s_own_scores_are_those_of_its_codes(make, way, documents):
 
 
 @pytest.mark.parametrize(
-    ("precision", "plain", "expected"),
+    ("precision", "dropout", "products", "plain", "expected"),
     [
-        ("fp32", True, NativeGradient), ("fp32", False, TorchGradient),
-        ("bf16", False, TorchGradient),
-        pytest.param("bf16", True, NativeGradient, marks=needs_bf16),
-        pytest.param("int8", True, NativeGradient, marks=needs_vnni),
+        ("fp32", 0.0, "fp32", True, NativeGradient), ("int8", 0.0, "fp32", True, TorchGradient),
+        ("fp32", 0.5, "fp32", False, TorchGradient), ("fp32", 0.0, "bf16", False, TorchGradient),
+        pytest.param("fp32", 0.0, "bf16", True, NativeGradient, marks=needs_bf16),
+        pytest.param("fp32", 0.0, "int8", True, NativeGradient, marks=needs_vnni),
     ],
 )  # fmt: skip
 def test_it_is_taken_where_it_computes_what_is_asked_for(
-    native_library, precision, plain, expected
+    native_library, precision, dropout, products, plain, expected
 ):
     student = student_of((8, 6, 1))
-    net = Net(student, 0.0 if plain else 0.5, masks_for(student, [1], 0.5))
-    with gradient_of(net, precision, plain, native_library) as gradient:
+    net = Net(student, dropout, masks_for(student, [1], 0.5), precision)
+    with gradient_of(net, products, plain, native_library) as gradient:
         assert type(gradient) is expected
         assert ("native" in gradient.name) == (expected is NativeGradient)
-        assert gradient.name.startswith(precision)
+        assert gradient.name.startswith(products)
         assert np.isfinite(float(gradient(batch_of(30, 8))))
 
 
